@@ -1,0 +1,162 @@
+//! Layer 2, shim ↔ server: one message a WebSocket text frame.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Failure, OfJob, Progress, Raw, Ready, Stop, Unable};
+
+/// Why a server closes an attachment (WebSocket close codes).
+pub mod close {
+    pub const MALFORMED: u16 = 4400;
+    pub const WRONG_SECRET: u16 = 4401;
+    pub const NO_CONTEXT: u16 = 4404;
+    pub const SUPERSEDED: u16 = 4409;
+    pub const REPLACED: u16 = 4410;
+    pub const NOT_NOW: u16 = 4503;
+}
+
+/// Time for `hello` after the WebSocket is open, in ms.
+pub const HELLO_WITHIN_MS: u64 = 5_000;
+/// Time between two pings, in ms.
+pub const PING_EVERY_MS: u64 = 5_000;
+/// A peer that was silent for so long is dropped, in ms.
+pub const SILENT_AFTER_MS: u64 = 15_000;
+
+/// Shim → server.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromShim {
+    Hello(Hello),
+    Ready(Ready),
+    Unable(Unable),
+    Accepted(OfJob),
+    Progress(Progress),
+    Finished(Finished),
+    Rejected(Rejected),
+    Failed(Failed),
+    Cancelled(Cancelled),
+    Log(LogPart),
+    Exited(Exited),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Hello {
+    pub protocol: u32,
+    pub context: String,
+    pub attempt: u32,
+    pub secret: String,
+    pub product: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<Ready>,
+    #[serde(default)]
+    pub running: Vec<String>,
+    #[serde(default)]
+    pub unacknowledged: Vec<String>,
+}
+
+/// Content in the BinaryStore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobRef {
+    pub sha256: String,
+    pub size_bytes: u64,
+}
+
+/// `result` or `result_ref`; without either the result is null.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Finished {
+    pub job: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Raw>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_ref: Option<BlobRef>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_ref: Option<BlobRef>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Rejected {
+    pub job: String,
+    pub problems: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_ref: Option<BlobRef>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Failed {
+    pub job: String,
+    pub error: Failure,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_ref: Option<BlobRef>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Cancelled {
+    pub job: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_ref: Option<BlobRef>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LogPart {
+    pub request: u64,
+    pub offset: u64,
+    pub size_bytes: u64,
+    pub text: String,
+    pub found: bool,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Exited {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    #[serde(default)]
+    pub last_lines: Vec<String>,
+}
+
+/// Server → shim.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToShim {
+    Welcome(Welcome),
+    Run(Run),
+    Cancel(OfJob),
+    Stop(Stop),
+    Ack(OfJob),
+    ReadLog(ReadLog),
+    AckExited(AckExited),
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct AckExited {}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Welcome {
+    pub servers: Vec<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Run {
+    pub job: String,
+    pub class: String,
+    pub config: Raw,
+    pub binaries: Vec<Binary>,
+}
+
+/// A binary to be fetched by its hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binary {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub sha256: String,
+    pub size_bytes: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReadLog {
+    pub request: u64,
+    pub job: String,
+    pub offset: u64,
+    pub max_bytes: u64,
+}

@@ -1,0 +1,68 @@
+//! The driver protocol of `docs/driver-protocol.md`: both layers, and the file that starts a shim.
+//!
+//! A message is an object with one member, which is what serde makes of an enum; so results and configs travel as raw
+//! JSON and are never parsed on the way.
+
+pub mod attach;
+pub mod line;
+pub mod spec;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The version of both layers.
+pub const PROTOCOL: u32 = 1;
+
+/// The longest message of either layer, in bytes.
+pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
+/// JSON that passes through unread. Cheap to clone where it is behind an `Arc`; here it is owned.
+pub type Raw = Box<RawValue>;
+
+/// What a driver says of itself once its context is up.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ui_url: Option<String>,
+}
+
+/// Why a context cannot be built, in words for its user.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Unable {
+    pub message: String,
+}
+
+/// A message that is about one job and says nothing else.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OfJob {
+    pub job: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Progress {
+    pub job: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Stop {
+    pub graceful: bool,
+    pub grace_ms: u64,
+}
+
+/// A failure as users see it: the `result` of SJS's error answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub message: String,
+    #[serde(default)]
+    pub class: String,
+    #[serde(default)]
+    pub stack: String,
+}

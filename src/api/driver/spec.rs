@@ -1,0 +1,48 @@
+//! `spec.json`: what a server tells a shim that it starts.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Raw;
+
+/// Name of the file in the shim's directory.
+pub const FILE: &str = "spec.json";
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Spec {
+    pub context: String,
+    pub context_name: String,
+    pub attempt: u32,
+    /// Scoped to the attempt; never logged.
+    pub secret: String,
+    /// Base URLs, `http://host:port`.
+    pub servers: Vec<String>,
+    /// The kind's name, for instance `pyspark`.
+    pub kind: String,
+    /// Program and arguments of driver main. A name without `/` is looked up in `PATH`.
+    pub executable: String,
+    pub arguments: Vec<String>,
+    /// Added to the shim's own environment.
+    pub environment: BTreeMap<String, String>,
+    /// Unpack the Python driver that the binary carries into `package/` and put it first on `PYTHONPATH`.
+    pub python_package: bool,
+    pub settings: Raw,
+    pub max_jobs: u32,
+    pub limits: Limits,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Limits {
+    /// A longer result goes into a file and from there to the BinaryStore.
+    pub inline_result_bytes: u64,
+    /// A longer result fails the job.
+    pub max_result_bytes: u64,
+    /// A job's log keeps its beginning and its newest part within this size.
+    pub job_log_bytes: u64,
+    /// The driver's log, with one rotated part.
+    pub driver_log_bytes: u64,
+    /// Unused binaries beyond this are removed, oldest first.
+    pub binary_cache_bytes: u64,
+    pub orphan_timeout_ms: u64,
+}

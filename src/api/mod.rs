@@ -1,0 +1,3 @@
+//! Wire types: what REST clients and drivers send and receive. The server, the CLI and the shim share them.
+
+pub mod driver;

@@ -1,0 +1,5 @@
+//! Configuration: one struct a concern, defaults once, unknown keys refused.
+
+mod schema;
+
+pub use schema::*;

@@ -1,0 +1,281 @@
+//! Every key, its unit and its default. `conf/doyen.toml` is the commented reference; a test holds the two together.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Config {
+    pub node: Node,
+    pub http: Http,
+    pub jobs: Jobs,
+    pub contexts: Contexts,
+    pub drivers: Drivers,
+    pub store: Store,
+    pub security: Security,
+    pub callbacks: Callbacks,
+    pub hocon: Hocon,
+    pub log: Log,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Node {
+    /// Unique in the cluster, without white space.
+    pub name: String,
+    pub data_dir: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Http {
+    pub listen: SocketAddr,
+    /// Allows a `listen` address that is not loopback although nothing authenticates.
+    pub insecure: bool,
+    pub max_connections: usize,
+    /// Requests at work at once; more get 503.
+    pub max_requests: usize,
+    /// Bodies of everything but uploads.
+    pub max_body_bytes: u64,
+    pub max_upload_bytes: u64,
+    /// Origins that browsers may call from; `*` is any.
+    pub cors_origins: Vec<String>,
+    /// How long a stop waits for requests under way.
+    #[serde(with = "super::duration")]
+    pub shutdown_grace: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Jobs {
+    #[serde(with = "super::duration")]
+    pub sync_timeout: Duration,
+    /// The longest that a client may wait with `timeout=` or `wait=`.
+    #[serde(with = "super::duration")]
+    pub max_wait: Duration,
+    pub max_per_context: u32,
+    pub list_limit: usize,
+    pub max_list_limit: usize,
+    pub inline_result_bytes: u64,
+    pub max_result_bytes: u64,
+    pub log_bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Contexts {
+    #[serde(with = "super::duration")]
+    pub creation_timeout: Duration,
+    /// What a context gets that names no `context-factory`.
+    pub default_factory: String,
+    pub max: usize,
+    /// Time for running jobs when a context is stopped.
+    #[serde(with = "super::duration")]
+    pub stop_grace: Duration,
+    /// A DELETE that takes longer answers 202.
+    #[serde(with = "super::duration")]
+    pub stop_wait: Duration,
+    /// A driver that reaches no server for so long ends itself.
+    #[serde(with = "super::duration")]
+    pub orphan_timeout: Duration,
+    /// How long the server waits for a driver that it lost sight of, before the context has failed. Longer than `orphan-timeout`.
+    #[serde(with = "super::duration")]
+    pub fence_wait: Duration,
+}
+
+/// Kinds of driver by name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Drivers(pub BTreeMap<String, Driver>);
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Driver {
+    /// A name is looked up in `PATH`.
+    pub executable: String,
+    pub arguments: Vec<String>,
+    pub environment: BTreeMap<String, String>,
+    /// Context settings that a client may override; keys may be dotted.
+    pub settings: BTreeMap<String, toml::Value>,
+    pub log_bytes: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Store {
+    /// Memory for pages of the embedded database.
+    pub cache_bytes: usize,
+    /// The binaries that each driver keeps beside it.
+    pub driver_cache_bytes: u64,
+    /// An archive that unpacks to more is refused.
+    pub max_unpacked_bytes: u64,
+    pub max_archive_entries: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Security {
+    /// Hosts that `cp=http://…` may name; `*` is any, `*.example.org` any below.
+    pub cp_hosts: Vec<String>,
+    /// Directories that `cp=file:…` and `local:` may name. Empty: none.
+    pub cp_directories: Vec<PathBuf>,
+    pub callback_hosts: Vec<String>,
+    /// Lets `cp` and callbacks reach link-local addresses (where clouds keep credentials).
+    pub allow_link_local: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Callbacks {
+    #[serde(with = "super::duration")]
+    pub timeout: Duration,
+    pub attempts: u32,
+    /// Time before the second attempt; doubles for each further one.
+    #[serde(with = "super::duration")]
+    pub backoff: Duration,
+    /// Deliveries at work at once.
+    pub concurrency: usize,
+    /// Deliveries that wait; beyond, a job's callback is dropped and logged.
+    pub queue: usize,
+}
+
+/// Limits of job and context configurations in HOCON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Hocon {
+    pub max_depth: usize,
+    pub max_values: usize,
+    /// Size of the text after substitution.
+    pub max_expanded_bytes: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Log {
+    pub level: String,
+    pub format: LogFormat,
+    /// Also writes `doyen.<node-name>.log` there.
+    pub directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    Text,
+    Json,
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const SECOND: Duration = Duration::from_secs(1);
+
+impl Default for Node {
+    fn default() -> Self {
+        Self { name: "doyen".into(), data_dir: "doyen-data".into() }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8090)),
+            insecure: false,
+            max_connections: 4096,
+            max_requests: 1024,
+            max_body_bytes: 4 * MIB,
+            max_upload_bytes: 2 * GIB,
+            cors_origins: Vec::new(),
+            shutdown_grace: 30 * SECOND,
+        }
+    }
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self {
+            sync_timeout: 10 * SECOND,
+            max_wait: 3600 * SECOND,
+            max_per_context: 8,
+            list_limit: 50,
+            max_list_limit: 10_000,
+            inline_result_bytes: 64 * KIB,
+            max_result_bytes: GIB,
+            log_bytes: 16 * MIB,
+        }
+    }
+}
+
+impl Default for Contexts {
+    fn default() -> Self {
+        Self {
+            creation_timeout: 60 * SECOND,
+            default_factory: "pyspark".into(),
+            max: 200,
+            stop_grace: Duration::ZERO,
+            stop_wait: 30 * SECOND,
+            orphan_timeout: 600 * SECOND,
+            fence_wait: 660 * SECOND,
+        }
+    }
+}
+
+impl Default for Drivers {
+    fn default() -> Self {
+        let python = |module: &str| Driver {
+            executable: "python3".into(),
+            arguments: vec!["-m".into(), module.into()],
+            ..Driver::default()
+        };
+        let mut pyspark = python("doyen_driver");
+        pyspark.settings.insert("spark.master".into(), toml::Value::String("local[*]".into()));
+        Self(BTreeMap::from([("python".into(), python("doyen_driver")), ("pyspark".into(), pyspark)]))
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 32 * MIB as usize,
+            driver_cache_bytes: GIB,
+            max_unpacked_bytes: 4 * GIB,
+            max_archive_entries: 100_000,
+        }
+    }
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        Self {
+            cp_hosts: vec!["*".into()],
+            cp_directories: Vec::new(),
+            callback_hosts: vec!["*".into()],
+            allow_link_local: false,
+        }
+    }
+}
+
+impl Default for Callbacks {
+    fn default() -> Self {
+        Self { timeout: 10 * SECOND, attempts: 5, backoff: 10 * SECOND, concurrency: 64, queue: 10_000 }
+    }
+}
+
+impl Default for Hocon {
+    fn default() -> Self {
+        Self { max_depth: 200, max_values: 50_000, max_expanded_bytes: 4 * MIB as usize }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Auto, directory: None }
+    }
+}

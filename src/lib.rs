@@ -1,0 +1,4 @@
+//! Doyen: a highly available job server for Apache Spark. `ARCHITECTURE.md` is the map.
+
+pub mod api;
+pub mod ports;

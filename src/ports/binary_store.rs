@@ -1,0 +1,46 @@
+//! BinaryStore: content addressed by SHA-256, streamed both ways, written once.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+/// Streams a blob's content.
+pub type BlobReader = BoxStream<'static, Result<Bytes, BlobError>>;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BlobError {
+    #[error("no blob {0}")]
+    NotFound(String),
+    /// Nothing is kept of it.
+    #[error("the content has the hash {found}, not {expected}")]
+    WrongHash { expected: String, found: String },
+    #[error("the binary store is full: {0}")]
+    Full(String),
+    #[error("the binary store is unavailable: {0}")]
+    Unavailable(String),
+}
+
+/// One upload. Dropping it without `finish` leaves nothing behind.
+#[async_trait]
+pub trait BlobWriter: Send {
+    /// Waits until the store has taken the chunk, so memory stays bounded by the caller's chunk size.
+    async fn write(&mut self, chunk: Bytes) -> Result<(), BlobError>;
+
+    /// Makes the content durable under its hash, which is the answer (64 lower-case hex digits), with its size in bytes.
+    /// Content that is there already is no error. With `expected`, another hash is refused.
+    async fn finish(self: Box<Self>, expected: Option<&str>) -> Result<(String, u64), BlobError>;
+}
+
+#[async_trait]
+pub trait BinaryStore: Send + Sync + 'static {
+    async fn create(&self) -> Result<Box<dyn BlobWriter>, BlobError>;
+
+    /// The part from `offset`, at most `length` bytes (to the end without one), and the size of the whole in bytes.
+    async fn read(&self, sha256: &str, offset: u64, length: Option<u64>) -> Result<(BlobReader, u64), BlobError>;
+
+    /// Size in bytes, or `None` when it is not there.
+    async fn size(&self, sha256: &str) -> Result<Option<u64>, BlobError>;
+
+    /// Deleting what is not there is no error.
+    async fn delete(&self, sha256: &str) -> Result<(), BlobError>;
+}

@@ -1,0 +1,31 @@
+//! Launcher: starts a shim somewhere, and knows whether it lives.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::api::driver::spec::Spec;
+
+/// A started shim. A process is known by id and start time, never by id alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launched {
+    pub pid: u32,
+    /// Field 22 of `/proc/<pid>/stat`, in clock ticks since boot.
+    pub start_ticks: u64,
+    /// The shim's directory, absolute.
+    pub directory: String,
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("cannot start the driver: {0}")]
+pub struct LaunchError(pub String);
+
+#[async_trait]
+pub trait Launcher: Send + Sync + 'static {
+    async fn launch(&self, spec: &Spec) -> Result<Launched, LaunchError>;
+
+    /// Whether the shim's process is still there.
+    fn alive(&self, launched: &Launched) -> bool;
+
+    /// Kills the shim and what it runs, at once, and removes its directory. For when it can no longer be reached.
+    async fn kill(&self, launched: &Launched);
+}

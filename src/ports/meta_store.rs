@@ -1,0 +1,108 @@
+//! MetaStore: a small ordered map of keys to values that changes by all-or-nothing commits.
+//!
+//! Every rule of the domain is written once, above this port. It fits an embedded database, ZooKeeper, SQL and a
+//! replicated log alike.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+/// Number of a commit. Later commits have larger numbers; a key's version is the revision that last wrote it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision(pub u64);
+
+/// What must hold at the moment of the commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precondition {
+    /// The key has no value.
+    Absent(String),
+    /// The key has a value, whatever its version.
+    Exists(String),
+    /// The key has a value that this revision wrote.
+    At(String, Revision),
+    /// No key begins with this prefix.
+    NoneUnder(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    Put(String, Bytes),
+    /// Deleting a key that is absent is no error.
+    Delete(String),
+}
+
+/// All of it happens, or nothing. Writes to one key apply in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Commit {
+    pub preconditions: Vec<Precondition>,
+    pub writes: Vec<Write>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub key: String,
+    pub value: Bytes,
+    pub version: Revision,
+}
+
+/// A key that changed (or went away) in a commit; read the key for its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub revision: Revision,
+    pub key: String,
+}
+
+/// What happened after a cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changes {
+    /// In order of revision; a key that changed several times may be named only for the last. `cursor` is where to go on.
+    Since { changes: Vec<Change>, cursor: Revision },
+    /// The store no longer knows what happened since the cursor: scan what you watch, then go on from here.
+    Lost { cursor: Revision },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// Nothing was written. The index of the first precondition that did not hold.
+    #[error("precondition {0} does not hold")]
+    Conflict(usize),
+    /// Nothing was written: the store cannot be reached, is full, or refuses.
+    #[error("the metadata store is unavailable: {0}")]
+    Unavailable(String),
+    /// It may have been written, or may be later.
+    #[error("no answer from the metadata store; whether it wrote is unknown: {0}")]
+    Unknown(String),
+    /// Nothing was written: it is larger than the store takes.
+    #[error("{size_bytes} bytes are more than the metadata store takes in one commit ({limit_bytes})")]
+    TooLarge { size_bytes: usize, limit_bytes: usize },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    #[error("the metadata store is unavailable: {0}")]
+    Unavailable(String),
+}
+
+#[async_trait]
+pub trait MetaStore: Send + Sync + 'static {
+    /// Durable when it answers `Ok`. Concurrent commits share a transaction.
+    async fn commit(&self, commit: Commit) -> Result<Revision, CommitError>;
+
+    /// The newest value: a read that begins after a commit was answered sees it.
+    async fn get(&self, key: &str) -> Result<Option<Entry>, ReadError>;
+
+    /// Keys that begin with `prefix`, at most `limit`. Ascending from the first key after `after`, or, with
+    /// `descending`, from the last key before `after`. `after` is a whole key, and need not exist.
+    async fn range(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        descending: bool,
+        limit: usize,
+    ) -> Result<Vec<Entry>, ReadError>;
+
+    /// Waits until something happened after `cursor`, then tells it. At least the newest 4096 changes are known.
+    async fn changes(&self, cursor: Revision) -> Result<Changes, ReadError>;
+
+    /// The newest revision, as a cursor to begin with.
+    async fn revision(&self) -> Result<Revision, ReadError>;
+}
