@@ -1,4 +1,6 @@
 //! Doyen: a highly available job server for Apache Spark. `ARCHITECTURE.md` is the map.
 
 pub mod api;
+pub mod config;
 pub mod ports;
+pub mod runtime;

@@ -1,0 +1,40 @@
+//! Durations as text: `250ms`, `10s`, `5m`, `2h`, `1d`. For serde's `with`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serializer};
+
+const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+/// Reads a whole number with a unit; `0` needs none.
+pub fn parse(text: &str) -> Result<Duration, String> {
+    let wrong =
+        || format!("`{text}` is not a duration; write a whole number and a unit, like 250ms, 10s, 5m, 2h or 1d");
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+    let unit = text[digits..].trim();
+    if unit.is_empty() && number == 0 {
+        return Ok(Duration::ZERO);
+    }
+    let (_, ms) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+    number.checked_mul(*ms).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+/// The shortest text that reads back as the same duration, to the millisecond.
+pub fn text(duration: Duration) -> String {
+    let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    if ms == 0 {
+        return "0s".into();
+    }
+    let (name, unit) = UNITS.iter().rev().find(|(_, unit)| ms.is_multiple_of(*unit)).expect("1 divides");
+    format!("{}{name}", ms / unit)
+}
+
+pub(crate) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&text(*duration))
+}
+
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    parse(&String::deserialize(from)?).map_err(serde::de::Error::custom)
+}

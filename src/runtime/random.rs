@@ -1,0 +1,19 @@
+//! Randomness.
+
+use uuid::Uuid;
+
+/// A new id whose text sorts by time of creation: ids of one process ascend strictly.
+#[allow(clippy::disallowed_methods, reason = "the one maker of ids")]
+pub fn id() -> String {
+    Uuid::now_v7().to_string()
+}
+
+/// A secret of 256 bits as 64 hex digits.
+///
+/// # Panics
+/// When the operating system gives no randomness.
+pub fn secret() -> String {
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes).expect("the operating system gives randomness");
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
