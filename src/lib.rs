@@ -2,5 +2,7 @@
 
 pub mod api;
 pub mod config;
+pub mod core;
+pub mod jobs;
 pub mod ports;
 pub mod runtime;

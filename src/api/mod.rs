@@ -1,3 +1,4 @@
 //! Wire types: what REST clients and drivers send and receive. The server, the CLI and the shim share them.
 
 pub mod driver;
+pub mod rest;

@@ -3,9 +3,11 @@
 pub mod binary_store;
 pub mod launcher;
 pub mod meta_store;
+pub mod outbound;
 
 pub use binary_store::{BinaryStore, BlobError, BlobReader, BlobWriter};
 pub use launcher::{LaunchError, Launched, Launcher};
+pub use outbound::{Outbound, OutboundError};
 pub use meta_store::{
     Change, Changes, Commit, CommitError, Entry, MetaStore, Precondition, ReadError, Revision, Write,
 };

@@ -53,12 +53,7 @@ pub struct Hello {
     pub unacknowledged: Vec<String>,
 }
 
-/// Content in the BinaryStore.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BlobRef {
-    pub sha256: String,
-    pub size_bytes: u64,
-}
+pub use crate::core::binaries::BlobRef;
 
 /// `result` or `result_ref`; without either the result is null.
 #[derive(Debug, Serialize, Deserialize)]

@@ -57,12 +57,4 @@ pub struct Stop {
     pub grace_ms: u64,
 }
 
-/// A failure as users see it: the `result` of SJS's error answers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    pub message: String,
-    #[serde(default)]
-    pub class: String,
-    #[serde(default)]
-    pub stack: String,
-}
+pub use crate::core::jobs::Failure;

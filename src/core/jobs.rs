@@ -1,0 +1,197 @@
+//! Jobs: their record, their states and which change of state is allowed.
+
+use serde::{Deserialize, Serialize};
+
+use super::binaries::{BinaryType, BlobRef};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum JobState {
+    /// Recorded and assigned to a driver.
+    Started,
+    /// The driver has accepted it.
+    Running,
+    /// Between two attempts.
+    Restarting,
+    Finished,
+    Error,
+    Killed,
+}
+
+impl JobState {
+    pub const ALL: [Self; 6] =
+        [Self::Started, Self::Running, Self::Restarting, Self::Finished, Self::Error, Self::Killed];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Started => "STARTED",
+            Self::Running => "RUNNING",
+            Self::Restarting => "RESTARTING",
+            Self::Finished => "FINISHED",
+            Self::Error => "ERROR",
+            Self::Killed => "KILLED",
+        }
+    }
+
+    /// In any case of letters.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name().eq_ignore_ascii_case(name))
+    }
+
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Finished | Self::Error | Self::Killed)
+    }
+
+    /// The one table of a job's life.
+    pub fn may_become(self, next: Self) -> bool {
+        match self {
+            Self::Started => !matches!(next, Self::Started),
+            Self::Running => !matches!(next, Self::Started | Self::Running),
+            Self::Restarting => matches!(next, Self::Started | Self::Running | Self::Error | Self::Killed),
+            Self::Finished | Self::Error | Self::Killed => false,
+        }
+    }
+}
+
+/// A failure as its user sees it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub message: String,
+    #[serde(default)]
+    pub class: String,
+    #[serde(default)]
+    pub stack: String,
+}
+
+impl Failure {
+    /// A failure of ours, which has no stack of its own: clients want one, so it says the same.
+    pub fn new(class: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { stack: format!("{class}: {message}"), class: class.into(), message }
+    }
+}
+
+/// A binary as it was when the job was submitted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BinaryUse {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: BinaryType,
+    pub content: BlobRef,
+    /// Whether `name` is that of an uploaded binary, not a URI.
+    pub uploaded: bool,
+}
+
+/// Where a result is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResultPlace {
+    /// Under `job-results/<id>`.
+    Inline,
+    Blob(BlobRef),
+}
+
+/// What stands under `jobs/<id>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct JobRecord {
+    pub id: String,
+    pub class_path: String,
+    pub context: String,
+    pub context_id: String,
+    /// The attempt of the context that the job was given to.
+    pub attempt: u32,
+    pub state: JobState,
+    pub started_ms: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<i64>,
+    pub binaries: Vec<BinaryUse>,
+    pub principal: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<ResultPlace>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<BlobRef>,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The JSON text of a short result.
+    Finished(String),
+    FinishedLarge(BlobRef),
+    Failed(Failure),
+    Killed(Failure),
+}
+
+impl Outcome {
+    pub fn state(&self) -> JobState {
+        match self {
+            Self::Finished(_) | Self::FinishedLarge(_) => JobState::Finished,
+            Self::Failed(_) => JobState::Error,
+            Self::Killed(_) => JobState::Killed,
+        }
+    }
+}
+
+impl JobRecord {
+    /// The record of the job at its end, and the inline result.
+    pub fn ended(&self, outcome: Outcome, log: Option<BlobRef>, now_ms: i64) -> (Self, Option<String>) {
+        let mut record =
+            Self { state: outcome.state(), ended_ms: Some(now_ms.max(self.started_ms)), log, ..self.clone() };
+        let inline = match outcome {
+            Outcome::Finished(json) => {
+                record.result = Some(ResultPlace::Inline);
+                Some(json)
+            }
+            Outcome::FinishedLarge(blob) => {
+                record.result = Some(ResultPlace::Blob(blob));
+                None
+            }
+            Outcome::Failed(failure) | Outcome::Killed(failure) => {
+                record.failure = Some(failure);
+                None
+            }
+        };
+        (record, inline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pair_of_states_is_decided() {
+        use JobState::{Error, Finished, Killed, Restarting, Running, Started};
+        let allowed = [
+            (Started, Running),
+            (Started, Restarting),
+            (Started, Finished),
+            (Started, Error),
+            (Started, Killed),
+            (Running, Restarting),
+            (Running, Finished),
+            (Running, Error),
+            (Running, Killed),
+            (Restarting, Started),
+            (Restarting, Running),
+            (Restarting, Error),
+            (Restarting, Killed),
+        ];
+        for from in JobState::ALL {
+            for to in JobState::ALL {
+                assert_eq!(from.may_become(to), allowed.contains(&(from, to)), "{from:?} -> {to:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_found_in_any_case() {
+        assert_eq!(JobState::of_name("finished"), Some(JobState::Finished));
+        assert_eq!(JobState::of_name("nosuch"), None);
+    }
+}

@@ -1,0 +1,89 @@
+//! Where records stand in the MetaStore. Names of users are escaped, so that a `/` in one is no level.
+
+/// Written once when a data directory is made.
+pub const STORE_ID: &str = "store-id";
+
+pub const JOBS: &str = "jobs/";
+pub const JOBS_ACTIVE: &str = "jobs-active/";
+pub const BINARIES: &str = "binaries/";
+pub const CONTEXTS_LIVE: &str = "contexts-live/";
+
+/// A job's record. Ids sort by time of submission, so the newest stand last.
+pub fn job(id: &str) -> String {
+    format!("{JOBS}{id}")
+}
+
+/// Exists while the job has not ended.
+pub fn job_active(id: &str) -> String {
+    format!("{JOBS_ACTIVE}{id}")
+}
+
+/// Exists once the job has ended in `state`.
+pub fn job_ended(state: &str, id: &str) -> String {
+    format!("{}{id}", jobs_ended(state))
+}
+
+pub fn jobs_ended(state: &str) -> String {
+    format!("jobs-ended/{state}/")
+}
+
+pub fn job_config(id: &str) -> String {
+    format!("job-configs/{id}")
+}
+
+/// The result, when it is short.
+pub fn job_result(id: &str) -> String {
+    format!("job-results/{id}")
+}
+
+pub fn binary(name: &str) -> String {
+    format!("{BINARIES}{}", escape(name))
+}
+
+/// Exists while a job that has not ended uses the binary.
+pub fn binary_use(name: &str, job: &str) -> String {
+    format!("{}{job}", binary_uses(name))
+}
+
+pub fn binary_uses(name: &str) -> String {
+    format!("binary-uses/{}/", escape(name))
+}
+
+pub fn context(id: &str) -> String {
+    format!("contexts/{id}")
+}
+
+/// Exists while the context has not ended.
+pub fn context_live(id: &str) -> String {
+    format!("{CONTEXTS_LIVE}{id}")
+}
+
+/// Names the newest context of that name.
+pub fn context_name(name: &str) -> String {
+    format!("context-names/{}", escape(name))
+}
+
+/// Which attachment of which attempt may be given jobs.
+pub fn attachment(context: &str) -> String {
+    format!("attachments/{context}")
+}
+
+/// The last part of a key.
+pub fn leaf(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or(key)
+}
+
+fn escape(name: &str) -> String {
+    name.replace('%', "%25").replace('/', "%2F")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slash_in_a_name_is_no_level() {
+        assert_eq!(binary("a/b%"), "binaries/a%2Fb%25");
+        assert!(!binary_use("a/b", "1").starts_with(&binary_uses("a")));
+    }
+}

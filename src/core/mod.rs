@@ -1,0 +1,7 @@
+//! The domain, pure: no IO, clock, randomness or async. Everything here is data, tables and decisions.
+
+pub mod binaries;
+pub mod contexts;
+pub mod jobs;
+pub mod keys;
+pub mod timestamp;

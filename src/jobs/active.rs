@@ -1,0 +1,112 @@
+//! The jobs of this node that have not ended, and who waits for their end.
+//!
+//! A view for reads that the store need not answer: it holds what the store holds for these jobs, and beyond it which
+//! of them their driver has accepted (RUNNING), which is not worth a durable write for each job.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::oneshot;
+
+use crate::api::driver::Progress;
+use crate::core::jobs::{JobRecord, JobState};
+
+/// The end of a job: its record, and its result when that is short.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    pub record: JobRecord,
+    pub inline_result: Option<String>,
+}
+
+#[derive(Debug)]
+struct Active {
+    record: JobRecord,
+    progress: Option<Progress>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    jobs: BTreeMap<String, Active>,
+    waiters: HashMap<String, Vec<oneshot::Sender<Arc<Ended>>>>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct ActiveJobs(Arc<Mutex<Inner>>);
+
+impl ActiveJobs {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().expect("no holder panics")
+    }
+
+    /// Before the job is recorded: from then on nobody may see it without its being here.
+    pub fn insert(&self, record: JobRecord) {
+        self.lock().jobs.insert(record.id.clone(), Active { record, progress: None });
+    }
+
+    /// The job was not recorded after all.
+    pub fn forget(&self, id: &str) {
+        let mut inner = self.lock();
+        inner.jobs.remove(id);
+        inner.waiters.remove(id);
+    }
+
+    pub fn running(&self, id: &str) {
+        if let Some(active) = self.lock().jobs.get_mut(id)
+            && active.record.state.may_become(JobState::Running)
+        {
+            active.record.state = JobState::Running;
+        }
+    }
+
+    pub fn progress(&self, progress: Progress) {
+        if let Some(active) = self.lock().jobs.get_mut(&progress.job) {
+            active.progress = Some(progress);
+        }
+    }
+
+    /// The job's end is stored: wakes all that wait for it.
+    pub fn end(&self, ended: Ended) {
+        let waiters = {
+            let mut inner = self.lock();
+            inner.jobs.remove(&ended.record.id);
+            inner.waiters.remove(&ended.record.id)
+        };
+        let ended = Arc::new(ended);
+        for waiter in waiters.into_iter().flatten() {
+            // A waiter that gave up is no concern of ours.
+            let _ = waiter.send(Arc::clone(&ended));
+        }
+    }
+
+    pub fn get(&self, id: &str) -> Option<JobRecord> {
+        self.lock().jobs.get(id).map(|active| active.record.clone())
+    }
+
+    pub fn progress_of(&self, id: &str) -> Option<Progress> {
+        self.lock().jobs.get(id).and_then(|active| active.progress.clone())
+    }
+
+    /// Newest first.
+    pub fn in_state(&self, state: JobState, limit: usize) -> Vec<JobRecord> {
+        let inner = self.lock();
+        let found = inner.jobs.values().rev().map(|a| &a.record).filter(|r| r.state == state);
+        found.take(limit).cloned().collect()
+    }
+
+    pub fn count(&self) -> usize {
+        self.lock().jobs.len()
+    }
+
+    /// Told at the job's end; `None` when it is not active here (any more).
+    pub fn wait(&self, id: &str) -> Option<oneshot::Receiver<Arc<Ended>>> {
+        let mut inner = self.lock();
+        if !inner.jobs.contains_key(id) {
+            return None;
+        }
+        let waiters = inner.waiters.entry(id.into()).or_default();
+        waiters.retain(|waiter| !waiter.is_closed());
+        let (sender, receiver) = oneshot::channel();
+        waiters.push(sender);
+        Some(receiver)
+    }
+}

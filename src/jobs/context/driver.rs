@@ -1,0 +1,243 @@
+//! The driver's side of a context: attaching, giving it jobs, and what it says of them.
+
+use ractor::ActorRef;
+use tokio::sync::oneshot;
+
+use super::ending::announce;
+use super::state::{Held, State};
+use super::{Assigned, AttachRefusal, Connection, ContextMessage, KillAnswer, Phase, state};
+use crate::api::driver::attach::{
+    AckExited, Binary, Cancelled, Failed, Finished, FromShim, Hello, LogPart, ReadLog, Rejected, Run, ToShim, Welcome,
+    close,
+};
+use crate::api::driver::{OfJob, PROTOCOL, Raw, Ready, Stop};
+use crate::core::contexts::{Attachment, ContextState};
+use crate::core::jobs::{Failure, JobRecord, Outcome};
+
+type Me = ActorRef<ContextMessage>;
+
+impl State {
+    pub async fn attach(&mut self, me: &Me, hello: &Hello, connection: Connection) -> Result<(), AttachRefusal> {
+        if hello.protocol != PROTOCOL {
+            return Err(AttachRefusal::Malformed);
+        }
+        if self.ended {
+            return Err(AttachRefusal::NoContext);
+        }
+        if hello.attempt != self.record.attempt {
+            return Err(AttachRefusal::Superseded);
+        }
+        if state::secret_hash(&hello.secret) != self.record.secret_hash {
+            return Err(AttachRefusal::WrongSecret);
+        }
+        let attachment = Attachment { attempt: hello.attempt, node: self.shared.config.node.name.clone() };
+        let version = self.shared.records.attach(&self.record.id, &attachment).await.map_err(|error| {
+            tracing::warn!(context = %self.record.name, %error, "cannot record the driver's attachment");
+            AttachRefusal::NotNow
+        })?;
+        if let Some(older) = self.connection.replace(connection) {
+            older.close(close::REPLACED);
+        }
+        self.detached_since = None;
+        let servers = self.shared.servers.borrow().clone();
+        self.send(&ToShim::Welcome(Welcome { servers }));
+        self.reconcile(me, hello).await;
+        if let Some(ready) = &hello.ready {
+            self.ready(ready.clone()).await;
+        }
+        if self.record.state == ContextState::Running {
+            self.phase.send_replace(Phase::Ready { attachment: version, attempt: hello.attempt });
+        }
+        self.attachment = Some(version);
+        if self.record.state == ContextState::Stopping {
+            self.send_stop(false);
+        }
+        Ok(())
+    }
+
+    /// Brings what the driver holds and what is recorded together.
+    async fn reconcile(&mut self, me: &Me, hello: &Hello) {
+        for id in &hello.running {
+            match self.jobs.get(id) {
+                Some(held) if held.killed.is_none() => self.shared.active.running(id),
+                _ => self.send(&ToShim::Cancel(OfJob { job: id.clone() })),
+            }
+        }
+        let known = |id: &String| hello.running.contains(id) || hello.unacknowledged.contains(id);
+        let missing = self.jobs.values().filter(|held| !known(&held.record.id));
+        let (killed, missing): (Vec<_>, Vec<_>) = missing.partition(|held| held.killed.is_some());
+        let killed: Vec<String> = killed.into_iter().map(|held| held.record.id.clone()).collect();
+        let missing: Vec<JobRecord> = missing.into_iter().filter(|h| !h.ending).map(|h| h.record.clone()).collect();
+        for id in killed {
+            self.release(&id);
+        }
+        for record in missing {
+            // Its assignment is stored, and the driver never got it: it has not run.
+            match self.shared.records.job_config(&record.id).await {
+                Ok(Some(config)) => {
+                    let config = Raw::from(serde_json::value::RawValue::from_string(config).expect("stored as JSON"));
+                    self.send_run(&record, config, binaries_of(&record));
+                }
+                other => {
+                    let why = other.err().map_or_else(|| "its configuration is missing".into(), |e| e.to_string());
+                    self.end_job(me, &record.id, Outcome::Failed(Failure::new("JobLost", why)), None);
+                }
+            }
+        }
+    }
+
+    pub fn run(&mut self, me: &Me, assigned: Assigned) {
+        let Assigned { record, config, binaries, permit } = assigned;
+        let id = record.id.clone();
+        if self.phase_allows_jobs() {
+            self.send_run(&record, config, binaries);
+            self.jobs.insert(id, Held { record, permit: Some(permit), ending: false, killed: None });
+        } else {
+            self.jobs.insert(id.clone(), Held { record, permit: Some(permit), ending: false, killed: None });
+            if self.record.state != ContextState::Running {
+                let failure = self.terminated();
+                self.end_job(me, &id, Outcome::Failed(failure), None);
+            }
+            // Else the driver is detached: it gets the job when it attaches.
+        }
+    }
+
+    fn phase_allows_jobs(&self) -> bool {
+        self.connection.is_some() && self.record.state == ContextState::Running
+    }
+
+    fn send_run(&mut self, record: &JobRecord, config: Raw, binaries: Vec<Binary>) {
+        let run = Run { job: record.id.clone(), class: record.class_path.clone(), config, binaries };
+        self.send(&ToShim::Run(run));
+    }
+
+    /// To the attached driver; one that takes nothing any more is let go, and attaches anew.
+    pub fn send(&mut self, message: &ToShim) {
+        if let Some(connection) = &self.connection
+            && !connection.send(message)
+        {
+            self.lost_connection();
+        }
+    }
+
+    pub fn send_stop(&mut self, force: bool) {
+        let grace = self.shared.config.contexts.stop_grace;
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        self.send(&ToShim::Stop(Stop { graceful: !force, grace_ms }));
+    }
+
+    pub async fn from_driver(&mut self, me: &Me, message: FromShim) {
+        match message {
+            // Said once, at the beginning.
+            FromShim::Hello(_) => {}
+            FromShim::Ready(ready) => {
+                self.ready(ready).await;
+                if let (Some(attachment), ContextState::Running) = (self.attachment, self.record.state) {
+                    self.phase.send_replace(Phase::Ready { attachment, attempt: self.record.attempt });
+                }
+            }
+            FromShim::Unable(unable) => self.unable = Some(unable.message),
+            FromShim::Accepted(OfJob { job }) => self.shared.active.running(&job),
+            FromShim::Progress(progress) => self.shared.active.progress(progress),
+            FromShim::Finished(Finished { job, result, result_ref, log_ref }) => {
+                let outcome = match (result, result_ref) {
+                    (_, Some(blob)) => Outcome::FinishedLarge(blob),
+                    (Some(json), None) => Outcome::Finished(json.get().to_owned()),
+                    (None, None) => Outcome::Finished("null".into()),
+                };
+                self.end_job(me, &job, outcome, log_ref);
+            }
+            FromShim::Rejected(Rejected { job, problems, log_ref }) => {
+                let failure = Failure::new("ValidationFailed", problems.join("\n"));
+                self.end_job(me, &job, Outcome::Failed(failure), log_ref);
+            }
+            FromShim::Failed(Failed { job, error, log_ref }) => {
+                let stopping = self.record.state == ContextState::Stopping;
+                let failure = if stopping && error.class == "DriverExited" { self.terminated() } else { error };
+                self.end_job(me, &job, Outcome::Failed(failure), log_ref);
+            }
+            FromShim::Cancelled(Cancelled { job, log_ref }) => {
+                let failure = self.terminated();
+                self.end_job(me, &job, Outcome::Failed(failure), log_ref);
+            }
+            FromShim::Log(part) => {
+                if let Some(reply) = self.logs.remove(&part.request) {
+                    let _ = reply.send(part);
+                }
+            }
+            FromShim::Exited(exited) => self.exited(exited).await,
+        }
+    }
+
+    async fn ready(&mut self, ready: Ready) {
+        if self.record.state != ContextState::Started {
+            return;
+        }
+        let mut record = self.record.clone();
+        record.state = ContextState::Running;
+        record.application_id = ready.application_id;
+        record.ui_url = ready.ui_url;
+        match self.shared.records.update_context(&record).await {
+            Ok(()) => {
+                self.record = record;
+                self.created.send_replace(Some(Ok(())));
+                tracing::info!(context = %self.record.name, id = %self.record.id, "context runs");
+            }
+            Err(error) => {
+                self.unable = Some(error.to_string());
+                self.stop(true).await;
+            }
+        }
+    }
+
+    pub async fn kill(&mut self, job: &str, reply: oneshot::Sender<KillAnswer>) {
+        let Some(held) = self.jobs.get_mut(job).filter(|held| !held.ending) else {
+            let _ = reply.send(KillAnswer::TooLate);
+            return;
+        };
+        held.ending = true;
+        let failure = Failure::new("JobKilled", format!("Job {job} killed"));
+        let now = crate::runtime::clock::unix_ms();
+        let (record, _) = held.record.ended(Outcome::Killed(failure), None, now);
+        match self.shared.records.end(&record, None).await {
+            Ok(()) => {
+                let (sender, gone) = oneshot::channel();
+                held.killed = Some(sender);
+                let _ = reply.send(KillAnswer::Killed { gone });
+                self.send(&ToShim::Cancel(OfJob { job: job.into() }));
+                announce(&self.shared, record, None);
+            }
+            Err(error) => {
+                held.ending = false;
+                let _ = reply.send(KillAnswer::Unavailable(error.to_string()));
+            }
+        }
+    }
+
+    pub fn read_log(&mut self, job: String, offset: u64, max_bytes: u64, reply: oneshot::Sender<LogPart>) {
+        // Those who gave up waiting.
+        self.logs.retain(|_, waiting| !waiting.is_closed());
+        self.next_request += 1;
+        let request = self.next_request;
+        self.logs.insert(request, reply);
+        self.send(&ToShim::ReadLog(ReadLog { request, job, offset, max_bytes }));
+    }
+
+    pub fn acknowledge(&mut self, job: &str) {
+        self.send(&ToShim::Ack(OfJob { job: job.into() }));
+    }
+
+    pub fn acknowledge_exit(&mut self) {
+        self.send(&ToShim::AckExited(AckExited {}));
+    }
+}
+
+fn binaries_of(record: &JobRecord) -> Vec<Binary> {
+    let binary = |b: &crate::core::jobs::BinaryUse| Binary {
+        name: b.name.clone(),
+        kind: b.kind.name().into(),
+        sha256: b.content.sha256.clone(),
+        size_bytes: b.content.size_bytes,
+    };
+    record.binaries.iter().map(binary).collect()
+}

@@ -1,0 +1,175 @@
+//! Ends: of jobs, one by one, and of the context.
+
+use std::time::Duration;
+
+use ractor::ActorRef;
+
+use super::state::{Shared, State};
+use super::{ContextMessage, Phase};
+use crate::api::driver::attach::Exited;
+use crate::core::binaries::BlobRef;
+use crate::core::contexts::ContextState;
+use crate::core::jobs::{Failure, JobRecord, Outcome};
+use crate::jobs::active::Ended;
+use crate::runtime::clock;
+
+type Me = ActorRef<ContextMessage>;
+
+/// Beyond its grace, a driver that was told to stop has this long before it is killed.
+const STOP_SLACK: Duration = Duration::from_secs(15);
+/// Between two tries to store an end while the store is away.
+const STORE_AGAIN: Duration = Duration::from_millis(500);
+
+impl State {
+    /// Stores a job's end, however long the store is away, and comes back with `Stored`. The first end counts.
+    pub fn end_job(&mut self, me: &Me, job: &str, outcome: Outcome, log: Option<BlobRef>) {
+        let Some(held) = self.jobs.get_mut(job) else {
+            // Stored before; the driver did not hear it.
+            self.acknowledge(job);
+            return;
+        };
+        if held.killed.is_some() {
+            self.release(job);
+            return;
+        }
+        if std::mem::replace(&mut held.ending, true) {
+            return;
+        }
+        let permit = held.permit.take();
+        let (record, inline_result) = held.record.ended(outcome, log, clock::unix_ms());
+        let (me, shared) = (me.clone(), self.shared.clone());
+        tokio::spawn(async move {
+            while let Err(error) = shared.records.end(&record, inline_result.as_deref()).await {
+                tracing::error!(job = %record.id, %error, "cannot store the job's end; trying again");
+                tokio::time::sleep(STORE_AGAIN).await;
+            }
+            // Before anybody hears of the end: who does may submit the next job at once.
+            drop(permit);
+            let job = record.id.clone();
+            announce(&shared, record, inline_result);
+            // The actor is gone when the context ended meanwhile; then nobody waits for an acknowledgement.
+            let _ = me.cast(ContextMessage::Stored { job });
+        });
+    }
+
+    pub async fn stored(&mut self, job: &str) {
+        self.release(job);
+        if self.record.ad_hoc {
+            self.stop(false).await;
+        }
+    }
+
+    /// The driver is done with the job, and its end is stored: its place is free.
+    pub fn release(&mut self, job: &str) {
+        if let Some(held) = self.jobs.remove(job)
+            && let Some(gone) = held.killed
+        {
+            let _ = gone.send(());
+        }
+        self.acknowledge(job);
+    }
+
+    /// What a job hears whose context goes away; the words are the reference's.
+    pub fn terminated(&self) -> Failure {
+        let message = format!("Context ({}) for this job was terminated", self.record.name);
+        Failure { message, class: String::new(), stack: String::new() }
+    }
+
+    pub async fn stop(&mut self, force: bool) {
+        if self.ended {
+            self.stop_waiters.clear();
+            return;
+        }
+        if self.record.state != ContextState::Stopping {
+            let mut record = self.record.clone();
+            record.state = ContextState::Stopping;
+            if let Err(error) = self.shared.records.update_context(&record).await {
+                tracing::error!(context = %record.name, %error, "cannot record that the context stops");
+                self.stop_waiters.clear();
+                return;
+            }
+            self.record = record;
+        }
+        self.phase.send_replace(Phase::Stopping);
+        let grace = if force { Duration::ZERO } else { self.shared.config.contexts.stop_grace };
+        let kill_at = clock::instant() + grace + STOP_SLACK;
+        self.kill_at = Some(self.kill_at.map_or(kill_at, |before| before.min(kill_at)));
+        self.send_stop(force);
+    }
+
+    /// The shim says how its driver ended.
+    pub async fn exited(&mut self, exited: Exited) {
+        let failure = match self.unable.take() {
+            Some(message) => Failure::new("ContextInitError", message),
+            None => Failure::new("DriverExited", describe(&exited)),
+        };
+        self.end(failure).await;
+        if self.ended {
+            self.acknowledge_exit();
+        }
+    }
+
+    /// The context is over: its jobs end with it, its name is free. `failure` does not count when it was being stopped.
+    pub async fn end(&mut self, failure: Failure) {
+        let stopping = self.record.state == ContextState::Stopping && self.unable.is_none();
+        let job_failure = if stopping { self.terminated() } else { failure.clone() };
+        self.end_all_jobs(job_failure).await;
+        let mut record = self.record.clone();
+        record.state = if stopping { ContextState::Finished } else { ContextState::Error };
+        record.failure = (!stopping).then(|| failure.clone());
+        record.ended_ms = Some(clock::unix_ms());
+        record.application_id = None;
+        record.ui_url = None;
+        if let Err(error) = self.shared.records.update_context(&record).await {
+            // The next tick, or the driver's repeated word, tries again.
+            tracing::error!(context = %record.name, %error, "cannot store the context's end");
+            return;
+        }
+        tracing::info!(context = %record.name, id = %record.id, state = record.state.name(), reason = %failure.message, "context ended");
+        self.record = record;
+        self.ended = true;
+        self.shared.registry.remove(&self.record);
+        self.phase.send_replace(Phase::Ended);
+        if self.created.borrow().is_none() {
+            let why = if stopping { Failure::new("ContextStopped", "it was stopped while it started") } else { failure };
+            self.created.send_replace(Some(Err(why)));
+        }
+        for waiter in self.stop_waiters.drain(..) {
+            let _ = waiter.send(());
+        }
+    }
+
+    async fn end_all_jobs(&mut self, failure: Failure) {
+        for (id, held) in std::mem::take(&mut self.jobs) {
+            if let Some(gone) = held.killed {
+                let _ = gone.send(());
+                continue;
+            }
+            if held.ending {
+                // Its own end is being stored, and told.
+                continue;
+            }
+            let (record, _) = held.record.ended(Outcome::Failed(failure.clone()), None, clock::unix_ms());
+            while let Err(error) = self.shared.records.end(&record, None).await {
+                tracing::error!(job = %id, %error, "cannot store the job's end; trying again");
+                tokio::time::sleep(STORE_AGAIN).await;
+            }
+            announce(&self.shared, record, None);
+        }
+    }
+}
+
+/// Tells all who wait for the job's end, which is stored.
+pub fn announce(shared: &Shared, record: JobRecord, inline_result: Option<String>) {
+    shared.callbacks.job_ended(&record, inline_result.as_deref());
+    shared.active.end(Ended { record, inline_result });
+}
+
+fn describe(exited: &Exited) -> String {
+    let how = match (exited.status, exited.signal) {
+        (_, Some(signal)) => format!("the driver was killed by signal {signal}"),
+        (Some(status), None) => format!("the driver exited with status {status}"),
+        (None, None) => "the driver is gone".into(),
+    };
+    if exited.last_lines.is_empty() { how } else { format!("{how}; its last lines:\n{}", exited.last_lines.join("\n")) }
+}

@@ -1,0 +1,150 @@
+//! One context: the actor that holds its driver, and the handle by which everybody else reaches it.
+
+mod actor;
+mod connection;
+mod driver;
+mod ending;
+mod state;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::ActorRef;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+
+use crate::api::driver::Raw;
+use crate::api::driver::attach::{Binary, FromShim, Hello, LogPart};
+use crate::core::jobs::{Failure, JobRecord};
+use crate::ports::Revision;
+
+pub use actor::ContextActor;
+pub use connection::{Connection, Frame};
+pub use ending::announce;
+pub use state::{ContextSetup, Shared, secret_hash};
+
+/// Where a context stands, as others see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Its driver starts.
+    Starting,
+    /// Jobs may be given to the attachment of this version.
+    Ready { attachment: Revision, attempt: u32 },
+    /// Its driver was ready, and is not attached at the moment.
+    Detached,
+    Stopping,
+    Ended,
+}
+
+/// Everything that a context's actor is told.
+pub enum ContextMessage {
+    Attach { hello: Box<Hello>, connection: Connection, reply: oneshot::Sender<Result<(), AttachRefusal>> },
+    /// The permit bounds what waits in the mailbox.
+    FromDriver { connection: u64, message: Box<FromShim>, permit: OwnedSemaphorePermit },
+    Detached { connection: u64 },
+    Run(Box<Assigned>),
+    /// A job's end is stored.
+    Stored { job: String },
+    Kill { job: String, reply: oneshot::Sender<KillAnswer> },
+    Stop { force: bool, reply: Option<oneshot::Sender<()>> },
+    ReadLog { job: String, offset: u64, max_bytes: u64, reply: oneshot::Sender<LogPart> },
+    Tick,
+}
+
+/// Why a driver may not attach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttachRefusal {
+    Malformed,
+    WrongSecret,
+    NoContext,
+    Superseded,
+    NotNow,
+}
+
+/// A job whose record is stored, with what its driver must know.
+pub struct Assigned {
+    pub record: JobRecord,
+    pub config: Raw,
+    pub binaries: Vec<Binary>,
+    pub permit: OwnedSemaphorePermit,
+}
+
+pub enum KillAnswer {
+    /// Stored; the receiver tells when its processes are gone.
+    Killed { gone: oneshot::Receiver<()> },
+    /// It has ended, or is ending, by itself.
+    TooLate,
+    Unavailable(String),
+}
+
+/// A place for one more job.
+pub struct Reservation {
+    pub permit: OwnedSemaphorePermit,
+    pub attachment: Revision,
+    pub attempt: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoReservation {
+    /// As many jobs run as may.
+    Full { max_jobs: u32 },
+    Stopping,
+    Ended,
+    /// Its driver is not attached.
+    Detached,
+}
+
+/// What all the server knows of a live context.
+pub struct ContextHandle {
+    pub id: String,
+    pub name: String,
+    /// Kind of driver, and whether that is our Python driver.
+    pub kind: String,
+    pub is_python: bool,
+    pub max_jobs: u32,
+    pub phase: watch::Receiver<Phase>,
+    pub actor: ActorRef<ContextMessage>,
+    /// SHA-256 of the attempt's secret in hex, for the blobs' routes.
+    pub secret_hash: String,
+    pub(in crate::jobs) slots: Arc<Semaphore>,
+    pub(in crate::jobs) created: watch::Receiver<Option<Result<(), Failure>>>,
+}
+
+impl ContextHandle {
+    /// Waits a short time for a driver that starts or attaches anew.
+    pub async fn reserve(&self, patience: Duration) -> Result<Reservation, NoReservation> {
+        let mut phase = self.phase.clone();
+        let settled = phase.wait_for(|p| !matches!(p, Phase::Starting | Phase::Detached));
+        let phase = match tokio::time::timeout(patience, settled).await {
+            Ok(Ok(phase)) => *phase,
+            Ok(Err(_)) => Phase::Ended,
+            Err(_) => Phase::Detached,
+        };
+        match phase {
+            Phase::Ready { attachment, attempt } => match Arc::clone(&self.slots).try_acquire_owned() {
+                Ok(permit) => Ok(Reservation { permit, attachment, attempt }),
+                Err(_) => Err(NoReservation::Full { max_jobs: self.max_jobs }),
+            },
+            Phase::Stopping => Err(NoReservation::Stopping),
+            Phase::Ended => Err(NoReservation::Ended),
+            Phase::Starting | Phase::Detached => Err(NoReservation::Detached),
+        }
+    }
+
+    /// Waits until the context runs, or has failed to.
+    pub async fn created(&self) -> Result<(), Failure> {
+        let mut created = self.created.clone();
+        match created.wait_for(Option::is_some).await {
+            Ok(answer) => answer.clone().expect("waited for it"),
+            Err(_) => Err(Failure::new("ContextStopped", "the server stopped while the context started")),
+        }
+    }
+
+    /// Whether this is the secret of the context's attempt.
+    pub fn knows_secret(&self, secret: &str) -> bool {
+        state::secret_hash(secret) == self.secret_hash
+    }
+
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+}

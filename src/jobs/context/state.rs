@@ -1,0 +1,85 @@
+//! What a context's actor keeps, and what it needs from outside.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+
+use super::{Connection, Phase};
+use crate::api::driver::attach::LogPart;
+use crate::config::Config;
+use crate::core::contexts::ContextRecord;
+use crate::core::jobs::{Failure, JobRecord};
+use crate::jobs::callbacks::Callbacks;
+use crate::jobs::kinds::Kind;
+use crate::jobs::supervisor::Registry;
+use crate::jobs::{ActiveJobs, Records};
+use crate::ports::{Launched, Launcher, Revision};
+
+/// What the actors of all contexts share.
+#[derive(Clone)]
+pub struct Shared {
+    pub config: Arc<Config>,
+    pub records: Records,
+    pub active: ActiveJobs,
+    pub launcher: Arc<dyn Launcher>,
+    pub callbacks: Callbacks,
+    pub registry: Registry,
+    /// Where drivers reach this server; set once it listens.
+    pub servers: watch::Receiver<Vec<String>>,
+}
+
+/// How a context's actor begins.
+pub struct ContextSetup {
+    pub shared: Shared,
+    pub record: ContextRecord,
+    pub kind: Option<Kind>,
+    /// Of a new context; one that was found in the store has its driver already.
+    pub secret: Option<String>,
+    /// Jobs that the store holds for it, not ended.
+    pub jobs: Vec<JobRecord>,
+    pub slots: Arc<Semaphore>,
+    pub phase: watch::Sender<Phase>,
+    pub created: watch::Sender<Option<Result<(), Failure>>>,
+}
+
+/// A job that was given to the driver, or is about to be.
+pub struct Held {
+    pub record: JobRecord,
+    /// `None` for one that was found in the store.
+    pub permit: Option<OwnedSemaphorePermit>,
+    /// Its end is being stored; what comes later does not count.
+    pub ending: bool,
+    /// Ended by a kill: the driver's word is awaited before the place is free again.
+    pub killed: Option<oneshot::Sender<()>>,
+}
+
+pub struct State {
+    pub shared: Shared,
+    pub record: ContextRecord,
+    pub launched: Option<Launched>,
+    pub connection: Option<Connection>,
+    /// Version of the newest attachment.
+    pub attachment: Option<Revision>,
+    pub jobs: HashMap<String, Held>,
+    pub logs: HashMap<u64, oneshot::Sender<LogPart>>,
+    pub next_request: u64,
+    pub slots: Arc<Semaphore>,
+    pub phase: watch::Sender<Phase>,
+    pub created: watch::Sender<Option<Result<(), Failure>>>,
+    pub stop_waiters: Vec<oneshot::Sender<()>>,
+    /// What the driver said of why it cannot go on.
+    pub unable: Option<String>,
+    pub began: Instant,
+    pub detached_since: Option<Instant>,
+    /// When the driver of a stopping context is killed.
+    pub kill_at: Option<Instant>,
+    pub ended: bool,
+}
+
+/// SHA-256 in hex: what is stored of a secret.
+pub fn secret_hash(secret: &str) -> String {
+    Sha256::digest(secret.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+}

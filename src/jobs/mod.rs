@@ -1,0 +1,13 @@
+//! Contexts and jobs at work: the actors that hold drivers, and the records that they write.
+
+pub mod active;
+pub mod callbacks;
+pub mod context;
+pub mod kinds;
+pub mod records;
+pub mod supervisor;
+
+pub use active::{ActiveJobs, Ended};
+pub use context::{Assigned, ContextHandle, Phase};
+pub use records::{Records, StoreError};
+pub use supervisor::{Contexts, CreateContext, CreateError};

@@ -1,0 +1,296 @@
+//! The context supervisor: the one place that decides which contexts there are.
+//!
+//! On one node it is an actor of this process. In the cluster it is the singleton on the owner, and what it launches
+//! here it will ask of the chosen node.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use super::context::{ContextActor, ContextHandle, ContextMessage, ContextSetup, Phase};
+use super::kinds::{self, Kind};
+use super::records::StoreError;
+use crate::core::contexts::{ContextNameError, ContextRecord, ContextState, check_context_name};
+use crate::core::jobs::{Failure, JobRecord, Outcome};
+use crate::runtime::{clock, random};
+
+pub use super::context::Shared;
+
+/// The live contexts of this node, by name.
+#[derive(Clone, Default)]
+pub struct Registry(Arc<Mutex<HashMap<String, Arc<ContextHandle>>>>);
+
+impl Registry {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<ContextHandle>>> {
+        self.0.lock().expect("no holder panics")
+    }
+
+    pub fn named(&self, name: &str) -> Option<Arc<ContextHandle>> {
+        self.lock().get(name).cloned()
+    }
+
+    pub fn with_id(&self, id: &str) -> Option<Arc<ContextHandle>> {
+        self.lock().values().find(|handle| handle.id == id).cloned()
+    }
+
+    pub fn all(&self) -> Vec<Arc<ContextHandle>> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn insert(&self, handle: Arc<ContextHandle>) {
+        self.lock().insert(handle.name.clone(), handle);
+    }
+
+    /// Only this very context: a new one may have the name already.
+    pub fn remove(&self, record: &ContextRecord) {
+        let mut contexts = self.lock();
+        if contexts.get(&record.name).is_some_and(|handle| handle.id == record.id) {
+            contexts.remove(&record.name);
+        }
+    }
+}
+
+/// A wish for a context.
+#[derive(Debug, Clone)]
+pub struct CreateContext {
+    /// Its id, when the caller has one already.
+    pub id: Option<String>,
+    pub name: String,
+    pub factory: String,
+    /// Nested, as JSON text.
+    pub settings: String,
+    pub max_jobs: u32,
+    pub ad_hoc: bool,
+    pub principal: String,
+    /// What is wrong with the settings, when something is: the context is recorded as failed.
+    pub objection: Option<Failure>,
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CreateError {
+    #[error(transparent)]
+    Name(#[from] ContextNameError),
+    #[error("context {0} exists")]
+    Exists(String),
+    #[error("{max} contexts live already (contexts.max)")]
+    TooMany { max: usize },
+    /// It is recorded, and has failed.
+    #[error("{}", .0.message)]
+    Failed(Failure),
+    #[error("{0}")]
+    Store(StoreError),
+    #[error("the server stops")]
+    Stopping,
+}
+
+pub enum SupervisorMessage {
+    Create(Box<CreateContext>, oneshot::Sender<Result<Arc<ContextHandle>, CreateError>>),
+}
+
+struct Supervisor;
+
+impl Actor for Supervisor {
+    type Msg = SupervisorMessage;
+    type State = Shared;
+    type Arguments = Shared;
+
+    async fn pre_start(&self, myself: ActorRef<Self::Msg>, shared: Shared) -> Result<Shared, ActorProcessingErr> {
+        recover(&myself, &shared).await?;
+        Ok(shared)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        shared: &mut Shared,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            SupervisorMessage::Create(wish, reply) => {
+                let _ = reply.send(create(&myself, shared, *wish).await);
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        _: &mut Shared,
+    ) -> Result<(), ActorProcessingErr> {
+        if let SupervisionEvent::ActorFailed(actor, error) = event {
+            tracing::error!(actor = ?actor.get_name(), %error, "a context's actor failed");
+        }
+        Ok(())
+    }
+}
+
+/// The door to the supervisor.
+#[derive(Clone)]
+pub struct Contexts {
+    supervisor: ActorRef<SupervisorMessage>,
+    registry: Registry,
+}
+
+impl Contexts {
+    /// Starts the supervisor, which first takes up what the store holds.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn start(shared: Shared) -> Result<Self, String> {
+        let registry = shared.registry.clone();
+        let name = Some("context-supervisor".to_owned());
+        let (supervisor, _) = Actor::spawn(name, Supervisor, shared).await.map_err(|e| e.to_string())?;
+        Ok(Self { supervisor, registry })
+    }
+
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Answers when the context is recorded and its driver starts; `ContextHandle::created` tells how that went.
+    pub async fn create(&self, wish: CreateContext) -> Result<Arc<ContextHandle>, CreateError> {
+        let (sender, receiver) = oneshot::channel();
+        let sent = self.supervisor.cast(SupervisorMessage::Create(Box::new(wish), sender));
+        sent.map_err(|_| CreateError::Stopping)?;
+        receiver.await.map_err(|_| CreateError::Stopping)?
+    }
+}
+
+async fn create(
+    me: &ActorRef<SupervisorMessage>,
+    shared: &Shared,
+    wish: CreateContext,
+) -> Result<Arc<ContextHandle>, CreateError> {
+    check_context_name(&wish.name)?;
+    if shared.registry.named(&wish.name).is_some() {
+        return Err(CreateError::Exists(wish.name));
+    }
+    let max = shared.config.contexts.max;
+    if shared.registry.lock().len() >= max {
+        return Err(CreateError::TooMany { max });
+    }
+    let kind = kinds::resolve(&shared.config, &wish.factory);
+    let objection = wish.objection.clone().or_else(|| {
+        kind.as_ref().err().map(|error| Failure::new("UnknownContextFactory", error.to_string()))
+    });
+    let secret = random::secret();
+    let mut record = ContextRecord {
+        id: wish.id.unwrap_or_else(random::id),
+        name: wish.name,
+        kind: kind.as_ref().map_or_else(|_| wish.factory.clone(), |k| k.name.clone()),
+        state: ContextState::Started,
+        started_ms: clock::unix_ms(),
+        ended_ms: None,
+        settings: wish.settings,
+        max_jobs: wish.max_jobs,
+        ad_hoc: wish.ad_hoc,
+        principal: wish.principal,
+        attempt: 1,
+        secret_hash: super::context::secret_hash(&secret),
+        process: None,
+        application_id: None,
+        ui_url: None,
+        failure: objection.clone(),
+    };
+    if objection.is_some() {
+        record.state = ContextState::Error;
+        record.ended_ms = Some(record.started_ms);
+    }
+    shared.records.create_context(&record).await.map_err(|error| match error {
+        StoreError::Conflict(_) => CreateError::Exists(record.name.clone()),
+        other => CreateError::Store(other),
+    })?;
+    if let Some(failure) = objection {
+        return Err(CreateError::Failed(failure));
+    }
+    let kind = kind.map_err(|error| CreateError::Failed(Failure::new("UnknownContextFactory", error.to_string())))?;
+    start(me, shared, record, Some((kind, secret)), Vec::new()).await
+}
+
+/// Starts the actor of a context that is recorded. Without a kind and secret it has its driver already.
+async fn start(
+    me: &ActorRef<SupervisorMessage>,
+    shared: &Shared,
+    record: ContextRecord,
+    new: Option<(Kind, String)>,
+    jobs: Vec<JobRecord>,
+) -> Result<Arc<ContextHandle>, CreateError> {
+    let slots = Arc::new(Semaphore::new(record.max_jobs as usize));
+    let first = match record.state {
+        ContextState::Running => Phase::Detached,
+        ContextState::Stopping => Phase::Stopping,
+        _ => Phase::Starting,
+    };
+    let (phase, phase_view) = watch::channel(first);
+    let is_created = matches!(record.state, ContextState::Running | ContextState::Stopping);
+    let (created, created_view) = watch::channel(is_created.then_some(Ok(())));
+    let is_python = match &new {
+        Some((kind, _)) => kind.is_python(),
+        None => kinds::resolve(&shared.config, &record.kind).is_ok_and(|kind| kind.is_python()),
+    };
+    let (kind, secret) = new.unzip();
+    let setup = ContextSetup {
+        shared: shared.clone(),
+        record: record.clone(),
+        kind,
+        secret,
+        jobs,
+        slots: Arc::clone(&slots),
+        phase,
+        created,
+    };
+    let name = Some(format!("context-{}", record.id));
+    let spawned = ContextActor::spawn_linked(name, ContextActor, setup, me.get_cell()).await;
+    let (actor, _) = spawned.map_err(|e| CreateError::Failed(Failure::new("LaunchFailed", e.to_string())))?;
+    let handle = Arc::new(ContextHandle {
+        id: record.id,
+        name: record.name,
+        kind: record.kind,
+        is_python,
+        max_jobs: record.max_jobs,
+        phase: phase_view,
+        actor,
+        secret_hash: record.secret_hash,
+        slots,
+        created: created_view,
+    });
+    // One that failed in its first moment took itself from the registry before it was there.
+    if handle.phase() != Phase::Ended {
+        shared.registry.insert(Arc::clone(&handle));
+    }
+    Ok(handle)
+}
+
+/// Takes up the contexts and jobs that the store holds: drivers outlive their server, and attach again.
+async fn recover(me: &ActorRef<SupervisorMessage>, shared: &Shared) -> Result<(), ActorProcessingErr> {
+    let mut jobs: HashMap<String, Vec<JobRecord>> = HashMap::new();
+    for job in shared.records.active_jobs().await? {
+        shared.active.insert(job.clone());
+        jobs.entry(job.context_id.clone()).or_default().push(job);
+    }
+    for record in shared.records.live_contexts().await? {
+        let of_context = jobs.remove(&record.id).unwrap_or_default();
+        tracing::info!(context = %record.name, jobs = of_context.len(), "waiting for the driver of a context");
+        start(me, shared, record, None, of_context).await?;
+    }
+    // Their context ended while they were being recorded.
+    for job in jobs.into_values().flatten() {
+        let failure = Failure::new("JobLost", "the server stopped before the job reached its context");
+        let (record, _) = job.ended(Outcome::Failed(failure), None, clock::unix_ms());
+        shared.records.end(&record, None).await?;
+        super::context::announce(shared, record, None);
+    }
+    Ok(())
+}
+
+/// Asks a context to stop, and waits until it has.
+pub async fn stop_and_wait(handle: &ContextHandle, force: bool) {
+    let (sender, receiver) = oneshot::channel();
+    if handle.actor.cast(ContextMessage::Stop { force, reply: Some(sender) }).is_ok() {
+        let _ = receiver.await;
+    }
+}
