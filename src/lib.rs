@@ -1,8 +1,11 @@
 //! Doyen: a highly available job server for Apache Spark. `ARCHITECTURE.md` is the map.
 
+pub mod adapters;
 pub mod api;
 pub mod config;
 pub mod core;
+pub mod http;
 pub mod jobs;
 pub mod ports;
 pub mod runtime;
+pub mod service;

@@ -65,9 +65,10 @@ impl From<&JobRecord> for Job {
             Some(ended) => timestamp::seconds(record.started_ms, ended),
             None => "Job not done yet".into(),
         };
-        let cause = record.failure.as_ref().map(|failure| {
-            serde_json::value::to_raw_value(&Cause::from(failure)).expect("plain data")
-        });
+        let cause = record
+            .failure
+            .as_ref()
+            .map(|failure| serde_json::value::to_raw_value(&Cause::from(failure)).expect("plain data"));
         Self {
             job_id: record.id.clone(),
             start_time: timestamp::text(record.started_ms),

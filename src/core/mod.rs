@@ -2,6 +2,7 @@
 
 pub mod binaries;
 pub mod contexts;
+pub mod hocon;
 pub mod jobs;
 pub mod keys;
 pub mod timestamp;

@@ -30,11 +30,7 @@ struct Message {
 }
 
 impl Callbacks {
-    pub fn new(
-        outbound: Arc<dyn Outbound>,
-        blobs: Arc<dyn BinaryStore>,
-        settings: crate::config::Callbacks,
-    ) -> Self {
+    pub fn new(outbound: Arc<dyn Outbound>, blobs: Arc<dyn BinaryStore>, settings: crate::config::Callbacks) -> Self {
         let waiting = Arc::new(Semaphore::new(settings.queue));
         let at_work = Arc::new(Semaphore::new(settings.concurrency));
         Self { outbound, blobs, settings, waiting, at_work }
@@ -83,7 +79,9 @@ impl Callbacks {
             None => futures::stream::empty().boxed(),
         };
         let text = |text: &str| futures::stream::iter([Ok(Bytes::copy_from_slice(text.as_bytes()))]);
-        let body = text(&message.before).chain(blob.map(|part| part.map_err(std::io::Error::other))).chain(text(message.after));
+        let body = text(&message.before)
+            .chain(blob.map(|part| part.map_err(std::io::Error::other)))
+            .chain(text(message.after));
         self.outbound.callback(url, body.boxed()).await.map_err(|e| e.to_string())
     }
 }

@@ -3,12 +3,8 @@
 use crate::config::{Config, Driver};
 
 /// Factories of the reference that are this kind with another `context` for the job.
-const PYTHON_FACTORIES: [&str; 4] = [
-    "PythonSessionContextFactory",
-    "PythonSparkContextFactory",
-    "PythonSQLContextFactory",
-    "PythonHiveContextFactory",
-];
+const PYTHON_FACTORIES: [&str; 4] =
+    ["PythonSessionContextFactory", "PythonSparkContextFactory", "PythonSQLContextFactory", "PythonHiveContextFactory"];
 
 /// The module that the built-in kinds run.
 const PYTHON_DRIVER: &str = "doyen_driver";

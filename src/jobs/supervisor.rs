@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use super::context::{ContextActor, ContextHandle, ContextMessage, ContextSetup, Phase};
 use super::kinds::{self, Kind};
 use super::records::StoreError;
+use crate::core::binaries::check_name;
 use crate::core::contexts::{ContextNameError, ContextRecord, ContextState, check_context_name};
 use crate::core::jobs::{Failure, JobRecord, Outcome};
 use crate::runtime::{clock, random};
@@ -165,7 +166,12 @@ async fn create(
     shared: &Shared,
     wish: CreateContext,
 ) -> Result<Arc<ContextHandle>, CreateError> {
-    check_context_name(&wish.name)?;
+    if wish.ad_hoc {
+        // It begins with an id, as the reference's do.
+        check_name(&wish.name).map_err(ContextNameError::from)?;
+    } else {
+        check_context_name(&wish.name)?;
+    }
     if shared.registry.named(&wish.name).is_some() {
         return Err(CreateError::Exists(wish.name));
     }
@@ -174,9 +180,10 @@ async fn create(
         return Err(CreateError::TooMany { max });
     }
     let kind = kinds::resolve(&shared.config, &wish.factory);
-    let objection = wish.objection.clone().or_else(|| {
-        kind.as_ref().err().map(|error| Failure::new("UnknownContextFactory", error.to_string()))
-    });
+    let objection = wish
+        .objection
+        .clone()
+        .or_else(|| kind.as_ref().err().map(|error| Failure::new("UnknownContextFactory", error.to_string())));
     let secret = random::secret();
     let mut record = ContextRecord {
         id: wish.id.unwrap_or_else(random::id),

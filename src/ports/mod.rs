@@ -1,13 +1,17 @@
 //! Ports: what the server needs from outside, as narrow as it can be. `adapters` fills them.
 
+pub mod archives;
 pub mod binary_store;
+pub mod data_files;
 pub mod launcher;
 pub mod meta_store;
 pub mod outbound;
 
+pub use archives::{ArchiveError, ArchiveLimits, Archives};
 pub use binary_store::{BinaryStore, BlobError, BlobReader, BlobWriter};
+pub use data_files::{DataError, DataFiles};
 pub use launcher::{LaunchError, Launched, Launcher};
-pub use outbound::{Outbound, OutboundError};
 pub use meta_store::{
     Change, Changes, Commit, CommitError, Entry, MetaStore, Precondition, ReadError, Revision, Write,
 };
+pub use outbound::{Outbound, OutboundError};

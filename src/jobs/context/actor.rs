@@ -24,7 +24,11 @@ impl Actor for ContextActor {
     type State = State;
     type Arguments = ContextSetup;
 
-    async fn pre_start(&self, myself: ActorRef<Self::Msg>, setup: Self::Arguments) -> Result<State, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        setup: Self::Arguments,
+    ) -> Result<State, ActorProcessingErr> {
         myself.send_interval(TICK, || ContextMessage::Tick);
         let mut state = begin(&setup);
         if let (Some(kind), Some(secret)) = (&setup.kind, &setup.secret) {

@@ -131,7 +131,8 @@ impl State {
         self.shared.registry.remove(&self.record);
         self.phase.send_replace(Phase::Ended);
         if self.created.borrow().is_none() {
-            let why = if stopping { Failure::new("ContextStopped", "it was stopped while it started") } else { failure };
+            let why =
+                if stopping { Failure::new("ContextStopped", "it was stopped while it started") } else { failure };
             self.created.send_replace(Some(Err(why)));
         }
         for waiter in self.stop_waiters.drain(..) {

@@ -28,7 +28,10 @@ pub enum Phase {
     /// Its driver starts.
     Starting,
     /// Jobs may be given to the attachment of this version.
-    Ready { attachment: Revision, attempt: u32 },
+    Ready {
+        attachment: Revision,
+        attempt: u32,
+    },
     /// Its driver was ready, and is not attached at the moment.
     Detached,
     Stopping,
@@ -37,16 +40,39 @@ pub enum Phase {
 
 /// Everything that a context's actor is told.
 pub enum ContextMessage {
-    Attach { hello: Box<Hello>, connection: Connection, reply: oneshot::Sender<Result<(), AttachRefusal>> },
+    Attach {
+        hello: Box<Hello>,
+        connection: Connection,
+        reply: oneshot::Sender<Result<(), AttachRefusal>>,
+    },
     /// The permit bounds what waits in the mailbox.
-    FromDriver { connection: u64, message: Box<FromShim>, permit: OwnedSemaphorePermit },
-    Detached { connection: u64 },
+    FromDriver {
+        connection: u64,
+        message: Box<FromShim>,
+        permit: OwnedSemaphorePermit,
+    },
+    Detached {
+        connection: u64,
+    },
     Run(Box<Assigned>),
     /// A job's end is stored.
-    Stored { job: String },
-    Kill { job: String, reply: oneshot::Sender<KillAnswer> },
-    Stop { force: bool, reply: Option<oneshot::Sender<()>> },
-    ReadLog { job: String, offset: u64, max_bytes: u64, reply: oneshot::Sender<LogPart> },
+    Stored {
+        job: String,
+    },
+    Kill {
+        job: String,
+        reply: oneshot::Sender<KillAnswer>,
+    },
+    Stop {
+        force: bool,
+        reply: Option<oneshot::Sender<()>>,
+    },
+    ReadLog {
+        job: String,
+        offset: u64,
+        max_bytes: u64,
+        reply: oneshot::Sender<LogPart>,
+    },
     Tick,
 }
 
@@ -70,7 +96,9 @@ pub struct Assigned {
 
 pub enum KillAnswer {
     /// Stored; the receiver tells when its processes are gone.
-    Killed { gone: oneshot::Receiver<()> },
+    Killed {
+        gone: oneshot::Receiver<()>,
+    },
     /// It has ended, or is ending, by itself.
     TooLate,
     Unavailable(String),
@@ -86,7 +114,9 @@ pub struct Reservation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoReservation {
     /// As many jobs run as may.
-    Full { max_jobs: u32 },
+    Full {
+        max_jobs: u32,
+    },
     Stopping,
     Ended,
     /// Its driver is not attached.

@@ -1,0 +1,1 @@
+"""The job interface of Spark Jobserver for Python, as jobs import it."""

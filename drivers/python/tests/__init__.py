@@ -1,0 +1,1 @@
+"""Tests of the Python driver: `python3 -m unittest discover -s drivers/python/tests`."""

@@ -1,0 +1,195 @@
+//! Data files in a local directory.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use tokio::fs::{File, OpenOptions};
+use tokio::io::AsyncWriteExt;
+
+use crate::core::timestamp;
+use crate::ports::{DataError, DataFiles};
+use crate::runtime::clock;
+
+/// What is being uploaded; never listed.
+const PARTIAL: &str = ".partial";
+/// Tries to find a name that is free.
+const TRIES: i64 = 1000;
+
+pub struct LocalDataFiles {
+    directory: PathBuf,
+}
+
+impl LocalDataFiles {
+    /// Makes the directory, and removes what uploads left behind that never ended.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or read.
+    pub fn open(directory: &Path) -> std::io::Result<Self> {
+        std::fs::create_dir_all(directory)?;
+        let directory = directory.canonicalize()?;
+        for entry in std::fs::read_dir(&directory)? {
+            let path = entry?.path();
+            if path.to_string_lossy().ends_with(PARTIAL) {
+                std::fs::remove_file(path)?;
+            }
+        }
+        Ok(Self { directory })
+    }
+
+    /// Names bear the time to the millisecond; of two in one, the second takes the next.
+    async fn create(&self, name: &str) -> Result<(File, PathBuf), DataError> {
+        let now = clock::unix_ms();
+        for ms in now..now + TRIES {
+            let path = self.directory.join(format!("{name}-{}.dat", timestamp::file_name_text(ms)));
+            if tokio::fs::try_exists(&path).await.map_err(|error| io_error(&error))? {
+                continue;
+            }
+            match OpenOptions::new().write(true).create_new(true).open(partial(&path)).await {
+                Ok(file) => return Ok((file, path)),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(io_error(&error)),
+            }
+        }
+        Err(DataError::Failed("no free name".into()))
+    }
+
+    async fn fill(
+        &self,
+        file: &mut File,
+        mut content: BoxStream<'_, Result<Bytes, String>>,
+        limit_bytes: u64,
+    ) -> Result<(), DataError> {
+        let mut size = 0u64;
+        while let Some(part) = content.next().await {
+            let part = part.map_err(DataError::Cut)?;
+            size += part.len() as u64;
+            if size > limit_bytes {
+                return Err(DataError::TooLarge { limit_bytes });
+            }
+            file.write_all(&part).await.map_err(|error| io_error(&error))?;
+        }
+        file.sync_all().await.map_err(|error| io_error(&error))
+    }
+
+    async fn sync_directory(&self) -> Result<(), DataError> {
+        let directory = File::open(&self.directory).await.map_err(|error| io_error(&error))?;
+        directory.sync_all().await.map_err(|error| io_error(&error))
+    }
+}
+
+fn partial(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(PARTIAL);
+    name.into()
+}
+
+fn io_error(error: &std::io::Error) -> DataError {
+    match error.kind() {
+        ErrorKind::NotFound => DataError::NotFound,
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DataError::Full(error.to_string()),
+        _ => DataError::Failed(error.to_string()),
+    }
+}
+
+/// Removes an upload that did not end, also when its caller went away.
+struct Unfinished(Option<PathBuf>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take()
+            && let Err(error) = std::fs::remove_file(&path)
+        {
+            tracing::warn!(path = %path.display(), %error, "cannot remove a broken upload");
+        }
+    }
+}
+
+#[async_trait]
+impl DataFiles for LocalDataFiles {
+    async fn list(&self) -> Result<Vec<String>, DataError> {
+        let mut entries = tokio::fs::read_dir(&self.directory).await.map_err(|error| io_error(&error))?;
+        let mut paths = Vec::new();
+        while let Some(entry) = entries.next_entry().await.map_err(|error| io_error(&error))? {
+            let path = entry.path().to_string_lossy().into_owned();
+            if !path.ends_with(PARTIAL) {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
+    async fn store(
+        &self,
+        name: &str,
+        content: BoxStream<'_, Result<Bytes, String>>,
+        limit_bytes: u64,
+    ) -> Result<String, DataError> {
+        let (mut file, path) = self.create(name).await?;
+        let mut unfinished = Unfinished(Some(partial(&path)));
+        self.fill(&mut file, content, limit_bytes).await?;
+        tokio::fs::rename(partial(&path), &path).await.map_err(|error| io_error(&error))?;
+        unfinished.0 = None;
+        self.sync_directory().await?;
+        Ok(path.to_string_lossy().into_owned())
+    }
+
+    async fn delete(&self, path: &str) -> Result<(), DataError> {
+        if !self.list().await?.iter().any(|listed| listed == path) {
+            return Err(DataError::NotFound);
+        }
+        tokio::fs::remove_file(path).await.map_err(|error| io_error(&error))
+    }
+
+    async fn delete_all(&self) -> Result<(), DataError> {
+        for path in self.list().await? {
+            match tokio::fs::remove_file(&path).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(io_error(&error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(parts: &[Result<&'static str, &str>]) -> BoxStream<'static, Result<Bytes, String>> {
+        let parts: Vec<_> =
+            parts.iter().map(|p| p.map(|s| Bytes::from_static(s.as_bytes())).map_err(str::to_owned)).collect();
+        futures::stream::iter(parts).boxed()
+    }
+
+    #[tokio::test]
+    async fn two_uploads_of_one_name_are_two_files_and_only_listed_ones_are_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = LocalDataFiles::open(&dir.path().join("data")).unwrap();
+        let one = files.store("two words", content(&[Ok("x"), Ok("y")]), 10).await.unwrap();
+        let two = files.store("two words", content(&[]), 10).await.unwrap();
+        assert_ne!(one, two);
+        assert_eq!(std::fs::read_to_string(&one).unwrap(), "xy");
+        let outside = dir.path().join("outside");
+        std::fs::write(&outside, "").unwrap();
+        assert_eq!(files.delete(&outside.to_string_lossy()).await, Err(DataError::NotFound));
+        assert_eq!(files.delete(&one).await, Ok(()));
+        assert_eq!(files.list().await.unwrap(), [two]);
+    }
+
+    #[tokio::test]
+    async fn a_broken_or_too_long_upload_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = LocalDataFiles::open(dir.path()).unwrap();
+        let cut = files.store("a", content(&[Ok("x"), Err("reset")]), 10).await;
+        assert_eq!(cut, Err(DataError::Cut("reset".into())));
+        let long = files.store("a", content(&[Ok("0123456789"), Ok("x")]), 10).await;
+        assert_eq!(long, Err(DataError::TooLarge { limit_bytes: 10 }));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}

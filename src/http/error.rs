@@ -1,0 +1,152 @@
+//! The one mapping of errors to answers. Bodies are the reference's; the header `Doyen-Error` has a stable code.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::answer;
+use crate::api::rest::{Answer, Cause, FailureAnswer};
+use crate::core::jobs::Failure;
+use crate::service::ServiceError;
+
+pub const CODE_HEADER: &str = "doyen-error";
+
+/// Seconds after which a client may try again what failed for a passing reason.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// An error on its way to becoming an answer.
+pub struct HttpError(pub ServiceError);
+
+impl From<ServiceError> for HttpError {
+    fn from(error: ServiceError) -> Self {
+        Self(error)
+    }
+}
+
+/// What the body says.
+enum Said {
+    /// `{"status":"ERROR","result":text}`
+    Error(String),
+    /// `{"status":text,"result":text}`
+    Plain(&'static str, String),
+    /// `{"status":text,"result":{message,errorClass,stack}}`
+    Failure(&'static str, Failure),
+    /// Plain text, as the reference's framework answers.
+    Text(String),
+}
+
+fn error(text: impl Into<String>) -> Said {
+    Said::Error(text.into())
+}
+
+fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
+    use ServiceError as E;
+    use StatusCode as S;
+    match cause {
+        E::BadParameter { name, value, expected } => {
+            let text = format!("The query parameter '{name}' was malformed:\n'{value}' is not {expected}");
+            (S::BAD_REQUEST, "bad-parameter", Said::Text(text))
+        }
+        E::BadConfig(why) => (S::BAD_REQUEST, "bad-config", error(format!("Cannot parse config: {why}"))),
+        E::BadName(why) => (S::BAD_REQUEST, "bad-name", error(why)),
+        E::TooLarge { limit_bytes } => {
+            let text = format!("The request is too large: the limit is {limit_bytes} bytes");
+            (S::PAYLOAD_TOO_LARGE, "too-large", error(text))
+        }
+        E::BodyCut(_) => (S::BAD_REQUEST, "body-cut", error("The request's body ended early; nothing was kept")),
+        E::BinaryNotFound(name) => {
+            (S::NOT_FOUND, "binary-not-found", error(format!("Can't find binary with name {name}")))
+        }
+        E::BinaryToDeleteNotFound(name) => {
+            (S::NOT_FOUND, "binary-not-found", error(format!("can't find binary with name {name}")))
+        }
+        E::BinaryInUse(jobs) => {
+            (S::FORBIDDEN, "binary-in-use", error(format!("Binary is in use by job(s): {}", jobs.join(", "))))
+        }
+        E::UnsupportedBinaryType(kind) => {
+            (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-binary-type", error(format!("Unsupported binary type {kind}")))
+        }
+        E::BadBinary(why) => (S::BAD_REQUEST, "bad-binary", error(why)),
+        E::ContextNotFound(name) => (S::NOT_FOUND, "context-not-found", error(format!("context {name} not found"))),
+        E::ContextUnknown(name) => {
+            (S::NOT_FOUND, "context-not-found", error(format!("can't find context with name {name}")))
+        }
+        E::ContextExists(name) => (S::BAD_REQUEST, "context-exists", error(format!("context {name} exists"))),
+        E::ContextInit(failure) => {
+            (S::INTERNAL_SERVER_ERROR, "context-init", Said::Failure("CONTEXT INIT ERROR", failure.clone()))
+        }
+        E::AdHocContextInit(failure) => {
+            (S::INTERNAL_SERVER_ERROR, "context-init", Said::Failure("CONTEXT INIT FAILED", failure.clone()))
+        }
+        E::TooManyContexts { max } => {
+            let text = format!("Too many contexts ({max}); stop one, or raise contexts.max");
+            (S::SERVICE_UNAVAILABLE, "too-many-contexts", error(text))
+        }
+        E::ContextStopping => (S::CONFLICT, "context-stopping", error("Context stop in progress")),
+        E::ContextDetached(name) => {
+            let text = format!("The driver of context {name} is not attached at the moment; try again");
+            (S::SERVICE_UNAVAILABLE, "context-detached", error(text))
+        }
+        E::JobNotFound(id) => (S::NOT_FOUND, "job-not-found", error(format!("No such job ID {id}"))),
+        E::JobNotRunning(id) => (S::NOT_FOUND, "job-not-running", error(format!("No running job with ID {id}"))),
+        E::AppNotFound(name) => (S::NOT_FOUND, "app-not-found", error(format!("appName {name} not found"))),
+        E::JobLoading(failure) => (S::BAD_REQUEST, "job-loading", Said::Failure("JOB LOADING FAILED", failure.clone())),
+        E::MalformedUrl(failure) => {
+            (S::BAD_REQUEST, "malformed-url", Said::Failure("CONTEXT INIT ERROR: Malformed URL", failure.clone()))
+        }
+        E::InvalidJobType => (S::BAD_REQUEST, "invalid-job-type", error("Invalid job type for this context")),
+        E::NoSlots { context, max_jobs } => {
+            let text = format!("Too many running jobs ({max_jobs}) for job context '{context}'");
+            (S::SERVICE_UNAVAILABLE, "no-slots", Said::Plain("NO SLOTS AVAILABLE", text))
+        }
+        E::SyncTimeout { job } => {
+            let text = format!(
+                "Request timed out. Try using the /jobs/<jobID>, /jobs APIs to get status/results. Job {job} goes on."
+            );
+            (S::INTERNAL_SERVER_ERROR, "sync-timeout", Said::Failure("ERROR", Failure::new("SyncTimeout", text)))
+        }
+        E::BadCallback(why) => (S::BAD_REQUEST, "bad-callback", error(format!("callbackUrl refused: {why}"))),
+        E::NoResult => (S::NOT_FOUND, "no-result", error("The job has no result")),
+        E::DataNotStored(name) => {
+            (S::BAD_REQUEST, "data-not-stored", error(format!("Failed to store data file '{name}'.")))
+        }
+        E::DataNotFound(path) => {
+            (S::BAD_REQUEST, "data-not-found", error(format!("Unable to delete data file '{path}'.")))
+        }
+        E::Forbidden(_) => {
+            (S::FORBIDDEN, "forbidden", error("The supplied authentication is not authorized to access this resource"))
+        }
+        E::StoreUnavailable(_) => {
+            (S::SERVICE_UNAVAILABLE, "store-unavailable", error("The store is unavailable at the moment; try again"))
+        }
+        E::StorageFull(_) => (S::INSUFFICIENT_STORAGE, "storage-full", error("The storage is full; nothing was kept")),
+        E::Internal(_) => {
+            let failure = Failure::new("InternalError", "see the server's log");
+            (S::INTERNAL_SERVER_ERROR, "internal", Said::Failure("UNEXPECTED ERROR OCCURRED", failure))
+        }
+    }
+}
+
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        let (status, code, said) = decide(&self.0);
+        if matches!(
+            self.0,
+            ServiceError::Internal(_) | ServiceError::StoreUnavailable(_) | ServiceError::StorageFull(_)
+        ) {
+            tracing::error!(code, error = %self.0, "request failed");
+        }
+        let mut response = match said {
+            Said::Error(text) => answer::json(status, &Answer { status: "ERROR".into(), result: Some(text) }),
+            Said::Plain(name, text) => answer::json(status, &Answer { status: name.into(), result: Some(text) }),
+            Said::Failure(name, failure) => {
+                answer::json(status, &FailureAnswer { status: name.into(), result: Cause::from(&failure) })
+            }
+            Said::Text(text) => answer::text(status, text),
+        };
+        response.headers_mut().insert(CODE_HEADER, HeaderValue::from_static(code));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
+    }
+}

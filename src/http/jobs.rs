@@ -1,0 +1,146 @@
+//! `/jobs`.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use super::error::HttpError;
+use super::params::{Params, Who};
+use super::{answer, body, results};
+use crate::api::rest::{Answer, Cause, FailureAnswer, Job};
+use crate::service::{Code, Service, ServiceError, Submission, Submitted};
+
+/// Jobs, newest first
+#[utoipa::path(get, path = "/jobs", tag = "jobs",
+    params(("limit" = Option<i32>, Query, description = "50; negative is no limit"), ("status" = Option<String>, Query,)),
+    responses((status = 200, body = Vec<Job>), (status = 400)))]
+pub async fn list(State(service): State<Service>, Who(who): Who, params: Params) -> Result<Response, HttpError> {
+    let limit = match params.int("limit")? {
+        None => Some(service.config.jobs.list_limit),
+        Some(limit) => usize::try_from(limit).ok(),
+    };
+    let jobs = service.list_jobs(&who, params.get("status"), limit).await?;
+    let jobs: Vec<Job> = jobs.iter().map(Job::from).collect();
+    Ok(answer::json(StatusCode::OK, &jobs))
+}
+
+/// One job; its result when it has finished
+#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs",
+    params(("id" = String, Path,),
+        ("wait" = Option<String>, Query, description = "Answer at the job's end, or after this time: `30s`")),
+    responses((status = 200, body = Job), (status = 404, body = Answer)))]
+pub async fn get(
+    State(service): State<Service>,
+    Who(who): Who,
+    Path(id): Path<String>,
+    params: Params,
+) -> Result<Response, HttpError> {
+    let wait = params.duration("wait")?.map(|wait| wait.min(service.config.jobs.max_wait));
+    let view = service.job(&who, &id, wait).await?;
+    results::job(&service, view).await
+}
+
+/// The configuration that the job was posted with
+#[utoipa::path(get, path = "/jobs/{id}/config", tag = "jobs", params(("id" = String, Path,)),
+    responses((status = 200, description = "JSON"), (status = 404, body = Answer)))]
+pub async fn config(
+    State(service): State<Service>,
+    Who(who): Who,
+    Path(id): Path<String>,
+) -> Result<Response, HttpError> {
+    let config = service.job_config(&who, &id).await?;
+    let value: serde_json::Value =
+        serde_json::from_str(&config).map_err(|e| ServiceError::Internal(format!("config of job {id}: {e}")))?;
+    let mut text = Vec::new();
+    let four = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    let mut writer = serde_json::Serializer::with_formatter(&mut text, four);
+    serde::Serialize::serialize(&value, &mut writer).expect("JSON is plain data");
+    text.push(b'\n');
+    Ok(answer::raw_json(StatusCode::OK, text))
+}
+
+/// Kills a job
+#[utoipa::path(delete, path = "/jobs/{id}", tag = "jobs", params(("id" = String, Path,)),
+    responses((status = 200, description = "`{\"status\":\"KILLED\"}`"), (status = 404, body = Answer)))]
+pub async fn delete(
+    State(service): State<Service>,
+    Who(who): Who,
+    Path(id): Path<String>,
+) -> Result<Response, HttpError> {
+    let answer = match service.kill_job(&who, &id).await? {
+        None => serde_json::json!({"status": "KILLED"}),
+        Some(failed) => {
+            let cause = failed.failure.as_ref().map(Cause::from);
+            serde_json::json!({"status": "ERROR", "ERROR": cause})
+        }
+    };
+    Ok(answer::json(StatusCode::OK, &answer))
+}
+
+/// Starts a job
+///
+/// The body is the job's configuration, in HOCON, JSON or as a form. The code is `appName` and `classPath`, or `cp`
+/// (names and URIs) and `mainClass`; these may stand in the body too. Without `context` the job gets one of its own.
+#[utoipa::path(post, path = "/jobs", tag = "jobs",
+    params(("appName" = Option<String>, Query,), ("classPath" = Option<String>, Query,),
+        ("cp" = Option<String>, Query,), ("mainClass" = Option<String>, Query,),
+        ("context" = Option<String>, Query,), ("sync" = Option<bool>, Query,),
+        ("timeout" = Option<i32>, Query, description = "Seconds that a sync request waits: 10"),
+        ("callbackUrl" = Option<String>, Query,), ("spark.proxy.user" = Option<String>, Query,)),
+    request_body(content = String, content_type = "text/plain"),
+    responses((status = 200, description = "sync: `{jobId, result}`"), (status = 202, body = Job),
+        (status = 400, body = Answer), (status = 404, body = Answer), (status = 409, body = Answer),
+        (status = 500, body = FailureAnswer), (status = 503, body = Answer)))]
+pub async fn post(
+    State(service): State<Service>,
+    Who(who): Who,
+    params: Params,
+    headers: HeaderMap,
+    content: Body,
+) -> Result<Response, HttpError> {
+    let sync = sync(&service, &params)?;
+    let submission = Submission {
+        code: Code {
+            app_name: params.owned("appName"),
+            class_path: params.owned("classPath"),
+            cp: params.owned("cp"),
+            main_class: params.owned("mainClass"),
+        },
+        context: params.owned("context"),
+        body: body::config(&service, &headers, content).await?,
+        callback: params.owned("callbackUrl"),
+        proxy_user: params.owned("spark.proxy.user"),
+        sync,
+    };
+    // In a task of its own: a client that goes away does not leave a job half submitted.
+    let task = {
+        let service = service.clone();
+        tokio::spawn(async move { service.submit(&who, submission).await })
+    };
+    match task.await.map_err(|e| ServiceError::Internal(e.to_string()))?? {
+        Submitted::Started(record) => Ok(answer::json(StatusCode::ACCEPTED, &Job::from(&record))),
+        Submitted::Ended(view) => results::sync_answer(&service, view).await,
+    }
+}
+
+/// How long the request waits for the job's end, when it is to wait.
+fn sync(service: &Service, params: &Params) -> Result<Option<Duration>, ServiceError> {
+    let sync = params.bool("sync")?.unwrap_or(false);
+    let timeout = match params.int("timeout")? {
+        None => service.config.jobs.sync_timeout,
+        Some(seconds) => match u64::try_from(seconds) {
+            Ok(seconds @ 1..) => Duration::from_secs(seconds).min(service.config.jobs.max_wait),
+            _ => {
+                return Err(ServiceError::BadParameter {
+                    name: "timeout".into(),
+                    value: seconds.to_string(),
+                    expected: "a number of seconds above 0",
+                });
+            }
+        },
+    };
+    Ok(sync.then_some(timeout))
+}

@@ -1,0 +1,70 @@
+//! Metrics of this node for Prometheus.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    method: String,
+    route: String,
+}
+
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Request, Counter>,
+    durations: Family<Route, Histogram>,
+    jobs: Gauge<i64, std::sync::atomic::AtomicI64>,
+    contexts: Gauge<i64, std::sync::atomic::AtomicI64>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("doyen");
+        let requests = Family::<Request, Counter<u64, AtomicU64>>::default();
+        registry.register("http_requests", "Requests answered, by route and status", requests.clone());
+        // From 0.5 ms to 16 s.
+        let durations =
+            Family::<Route, Histogram>::new_with_constructor(|| Histogram::new(exponential_buckets(0.0005, 2.0, 16)));
+        let help = "Time from a request's head to its answer's head";
+        registry.register_with_unit("http_request_duration", help, Unit::Seconds, durations.clone());
+        let jobs = Gauge::default();
+        registry.register("jobs_active", "Jobs that have not ended", jobs.clone());
+        let contexts = Gauge::default();
+        registry.register("contexts_live", "Contexts that have not ended", contexts.clone());
+        Self { registry, requests, durations, jobs, contexts }
+    }
+}
+
+impl Metrics {
+    /// `route` is the pattern that matched, so that names and ids do not make a series each.
+    pub fn answered(&self, method: &str, route: &str, status: u16, took: Duration) {
+        let (method, route) = (method.to_owned(), route.to_owned());
+        self.durations
+            .get_or_create(&Route { method: method.clone(), route: route.clone() })
+            .observe(took.as_secs_f64());
+        self.requests.get_or_create(&Request { method, route, status }).inc();
+    }
+
+    pub fn encode(&self, jobs: usize, contexts: usize) -> String {
+        self.jobs.set(i64::try_from(jobs).unwrap_or(i64::MAX));
+        self.contexts.set(i64::try_from(contexts).unwrap_or(i64::MAX));
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("a String takes all text");
+        text
+    }
+}

@@ -1,0 +1,23 @@
+//! HTTP: routes, what requests hold, and which answer each outcome gets. No store is touched here.
+
+mod answer;
+mod binaries;
+mod body;
+mod contexts;
+mod data;
+mod drivers;
+mod error;
+mod health;
+mod jobs;
+mod logs;
+mod metrics;
+mod openapi;
+mod params;
+mod results;
+mod router;
+mod server;
+
+pub use metrics::Metrics;
+pub use openapi::document;
+pub use router::router;
+pub use server::serve;

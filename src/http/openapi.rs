@@ -1,0 +1,47 @@
+//! The API's description, made from the handlers.
+
+use utoipa::OpenApi;
+
+use super::{binaries, contexts, data, health, jobs, logs, results};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Doyen",
+        description = "A highly available job server for Apache Spark. Routes outside /v1 are those of Spark Jobserver."
+    ),
+    paths(
+        binaries::list,
+        binaries::get,
+        binaries::post,
+        binaries::delete,
+        contexts::list,
+        contexts::get,
+        contexts::post,
+        contexts::delete,
+        contexts::reset,
+        jobs::list,
+        jobs::get,
+        jobs::config,
+        jobs::post,
+        jobs::delete,
+        results::get,
+        logs::get,
+        data::list,
+        data::post,
+        data::delete,
+        data::reset,
+        health::ping,
+        health::healthz,
+        health::readyz,
+        health::metrics,
+    )
+)]
+struct Document;
+
+/// JSON text, pretty, with a final newline.
+pub fn document() -> String {
+    let mut text = Document::openapi().to_pretty_json().expect("the description is plain data");
+    text.push('\n');
+    text
+}

@@ -1,0 +1,39 @@
+//! DataFiles: files that clients upload for their jobs to read by path.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DataError {
+    /// The client's content broke off; nothing is kept.
+    #[error("{0}")]
+    Cut(String),
+    #[error("more than {limit_bytes} bytes")]
+    TooLarge { limit_bytes: u64 },
+    #[error("no such data file")]
+    NotFound,
+    #[error("the disk is full: {0}")]
+    Full(String),
+    #[error("{0}")]
+    Failed(String),
+}
+
+#[async_trait]
+pub trait DataFiles: Send + Sync + 'static {
+    /// Absolute paths.
+    async fn list(&self) -> Result<Vec<String>, DataError>;
+
+    /// Stores the content in a new file whose name begins with `name`, which holds no `/`; answers its absolute path. Durable then.
+    async fn store(
+        &self,
+        name: &str,
+        content: BoxStream<'_, Result<Bytes, String>>,
+        limit_bytes: u64,
+    ) -> Result<String, DataError>;
+
+    /// By a path that `list` gave; nothing else is ever deleted.
+    async fn delete(&self, path: &str) -> Result<(), DataError>;
+
+    async fn delete_all(&self) -> Result<(), DataError>;
+}

@@ -1,0 +1,135 @@
+//! Opening, listing and stopping contexts.
+
+use std::sync::Arc;
+
+use super::{Permission, Principal, Service, ServiceError, settings};
+use crate::core::contexts::{ContextRecord, ContextState};
+use crate::core::hocon::Object;
+use crate::core::jobs::Failure;
+use crate::jobs::kinds;
+use crate::jobs::supervisor::stop_and_wait;
+use crate::jobs::{ContextHandle, CreateContext, CreateError, Phase};
+
+/// How far a stop has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    Done,
+    /// It takes long, and goes on.
+    UnderWay,
+}
+
+impl Service {
+    /// Names of the contexts that run or stop.
+    pub fn list_contexts(&self, who: &Principal) -> Result<Vec<String>, ServiceError> {
+        self.permit(who, Permission::ContextsRead)?;
+        let listed = |handle: &Arc<ContextHandle>| !matches!(handle.phase(), Phase::Starting | Phase::Ended);
+        let mut names: Vec<String> =
+            self.contexts.registry().all().iter().filter(|h| listed(h)).map(|h| h.name.clone()).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// The newest context of that name, also after it ended.
+    pub async fn context(&self, who: &Principal, name: &str) -> Result<ContextRecord, ServiceError> {
+        self.permit(who, Permission::ContextsRead)?;
+        let found = self.records.context_named(name).await?;
+        found.ok_or_else(|| ServiceError::ContextUnknown(name.into()))
+    }
+
+    /// Answers once the context runs. If the caller goes away meanwhile, the context is made all the same.
+    pub async fn create_context(
+        &self,
+        who: &Principal,
+        name: &str,
+        query: &[(String, String)],
+        body: &str,
+    ) -> Result<(), ServiceError> {
+        self.permit(who, Permission::ContextsStart)?;
+        let body = self.hocon(body)?;
+        let wished = settings::wished(query, &body)?;
+        let wish = self.wish(who, name.into(), None, wished);
+        let handle = self.contexts.create(wish).await.map_err(context_error)?;
+        handle.created().await.map_err(ServiceError::ContextInit)
+    }
+
+    /// A context for one job, which ends with it.
+    pub(super) async fn create_ad_hoc(
+        &self,
+        who: &Principal,
+        id: String,
+        name: String,
+        wished: Object,
+    ) -> Result<Arc<ContextHandle>, ServiceError> {
+        self.permit(who, Permission::ContextsStart)?;
+        let mut wish = self.wish(who, name, Some(id), wished);
+        wish.ad_hoc = true;
+        let ad_hoc = |error| match error {
+            ServiceError::ContextInit(failure) => ServiceError::AdHocContextInit(failure),
+            other => other,
+        };
+        let handle = self.contexts.create(wish).await.map_err(context_error).map_err(ad_hoc)?;
+        handle.created().await.map_err(ServiceError::AdHocContextInit)?;
+        Ok(handle)
+    }
+
+    fn wish(&self, who: &Principal, name: String, id: Option<String>, wished: Object) -> CreateContext {
+        let factory = settings::factory(&wished).unwrap_or_else(|| self.config.contexts.default_factory.clone());
+        let kind = kinds::resolve(&self.config, &factory).ok();
+        let settings = settings::complete(wished, kind.as_ref().map(|kind| &kind.driver), &name, &factory);
+        let max_jobs = settings::max_jobs(&settings, self.config.jobs.max_per_context);
+        let objection = settings::objection(&settings).or_else(|| max_jobs.as_ref().err().cloned());
+        CreateContext {
+            id,
+            name,
+            factory,
+            settings: serde_json::to_string(&settings).expect("settings are plain data"),
+            max_jobs: max_jobs.unwrap_or(self.config.jobs.max_per_context),
+            ad_hoc: false,
+            principal: who.name.clone(),
+            objection,
+        }
+    }
+
+    pub async fn stop_context(&self, who: &Principal, name: &str, force: bool) -> Result<Stopped, ServiceError> {
+        self.permit(who, Permission::ContextsStop)?;
+        let handle = self.contexts.registry().named(name);
+        let handle = handle.ok_or_else(|| ServiceError::ContextNotFound(name.into()))?;
+        // Also when the caller goes away: a stop that has begun is finished.
+        let stop = tokio::spawn(async move { stop_and_wait(&handle, force).await });
+        match tokio::time::timeout(self.config.contexts.stop_wait, stop).await {
+            Ok(Ok(())) => match self.records.context_named(name).await? {
+                Some(record) if record.state == ContextState::Stopping => Ok(Stopped::UnderWay),
+                Some(record) if !record.state.has_ended() => {
+                    Err(ServiceError::StoreUnavailable("the stop could not be recorded".into()))
+                }
+                _ => Ok(Stopped::Done),
+            },
+            Ok(Err(panicked)) => Err(ServiceError::Internal(panicked.to_string())),
+            Err(_) => Ok(Stopped::UnderWay),
+        }
+    }
+
+    /// Stops all contexts; with `wait`, answers when they are gone.
+    pub async fn reset_contexts(&self, who: &Principal, wait: bool) -> Result<(), ServiceError> {
+        self.permit(who, Permission::ContextsReset)?;
+        let all = self.contexts.registry().all();
+        let stops = tokio::spawn(async move {
+            futures::future::join_all(all.iter().map(|handle| stop_and_wait(handle, false))).await;
+        });
+        if wait {
+            stops.await.map_err(|e| ServiceError::Internal(e.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+fn context_error(error: CreateError) -> ServiceError {
+    match error {
+        CreateError::Name(name) => ServiceError::BadName(name.to_string()),
+        CreateError::Exists(name) => ServiceError::ContextExists(name),
+        CreateError::TooMany { max } => ServiceError::TooManyContexts { max },
+        CreateError::Failed(failure) => ServiceError::ContextInit(failure),
+        CreateError::Store(error) => error.into(),
+        CreateError::Stopping => ServiceError::ContextInit(Failure::new("ServerStopping", "the server is stopping")),
+    }
+}

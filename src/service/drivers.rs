@@ -1,0 +1,115 @@
+//! The doors for drivers: attaching, and the blobs that they fetch and bring.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::{Service, ServiceError, Upload};
+use crate::api::driver::attach::{FromShim, Hello};
+use crate::jobs::ContextHandle;
+use crate::jobs::context::ContextMessage;
+use crate::ports::{BlobError, BlobReader};
+
+pub use crate::jobs::context::{AttachRefusal, Connection, Frame};
+
+/// Messages of one driver that may wait to be handled; then its socket is not read.
+const IN_FLIGHT: usize = 1024;
+
+static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
+
+/// An attached driver, until it is dropped.
+pub struct Attached {
+    handle: Arc<ContextHandle>,
+    connection: u64,
+    permits: Arc<Semaphore>,
+}
+
+impl Attached {
+    /// Passes a message on; waits when too many are not handled yet. False when nobody wants them any more.
+    pub async fn receive(&self, message: FromShim) -> bool {
+        let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return false };
+        let connection = self.connection;
+        let message = ContextMessage::FromDriver { connection, message: Box::new(message), permit };
+        self.handle.actor.cast(message).is_ok()
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        // An actor that is gone needs no word.
+        let _ = self.handle.actor.cast(ContextMessage::Detached { connection: self.connection });
+    }
+}
+
+impl Service {
+    /// The secret in `hello` is what permits it.
+    pub async fn attach_driver(
+        &self,
+        context_id: &str,
+        hello: Hello,
+        frames: mpsc::Sender<Frame>,
+    ) -> Result<Attached, AttachRefusal> {
+        if !*self.serving.borrow() {
+            return Err(AttachRefusal::NotNow);
+        }
+        let handle = self.contexts.registry().with_id(context_id).ok_or(AttachRefusal::NoContext)?;
+        let id = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
+        let connection = Connection::new(id, frames);
+        let (reply, answer) = oneshot::channel();
+        let message = ContextMessage::Attach { hello: Box::new(hello), connection, reply };
+        handle.actor.cast(message).map_err(|_| AttachRefusal::NoContext)?;
+        answer.await.unwrap_or(Err(AttachRefusal::NoContext))?;
+        Ok(Attached { handle, connection: id, permits: Arc::new(Semaphore::new(IN_FLIGHT)) })
+    }
+
+    /// Content for a driver that knows its context's secret.
+    pub async fn driver_blob(
+        &self,
+        context_id: &str,
+        secret: &str,
+        sha256: &str,
+    ) -> Result<(BlobReader, u64), ServiceError> {
+        self.permit_driver(context_id, secret)?;
+        self.blobs.read(sha256, 0, None).await.map_err(|error| match error {
+            BlobError::NotFound(_) => ServiceError::BinaryNotFound(sha256.into()),
+            other => other.into(),
+        })
+    }
+
+    /// A result or log that a driver brings. True when it was not there before.
+    pub async fn store_driver_blob(
+        &self,
+        context_id: &str,
+        secret: &str,
+        sha256: &str,
+        mut content: impl Upload,
+    ) -> Result<bool, ServiceError> {
+        use futures::StreamExt;
+        self.permit_driver(context_id, secret)?;
+        if self.blobs.size(sha256).await?.is_some() {
+            return Ok(false);
+        }
+        let limit = self.config.jobs.max_result_bytes.max(self.config.jobs.log_bytes);
+        let mut writer = self.blobs.create().await?;
+        let mut size = 0u64;
+        while let Some(part) = content.next().await {
+            let part = part.map_err(ServiceError::BodyCut)?;
+            size += part.len() as u64;
+            if size > limit {
+                return Err(ServiceError::TooLarge { limit_bytes: limit });
+            }
+            writer.write(part).await?;
+        }
+        writer.finish(Some(sha256)).await.map_err(|error| match error {
+            BlobError::WrongHash { .. } => ServiceError::BadBinary(error.to_string()),
+            other => other.into(),
+        })?;
+        Ok(true)
+    }
+
+    fn permit_driver(&self, context_id: &str, secret: &str) -> Result<(), ServiceError> {
+        let known = self.contexts.registry().with_id(context_id).is_some_and(|h| h.knows_secret(secret));
+        if known { Ok(()) } else { Err(ServiceError::Forbidden("a driver's blobs")) }
+    }
+}

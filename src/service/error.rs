@@ -1,0 +1,104 @@
+//! Why a use case did not do what was asked. `http` gives each its status code and its text.
+
+use crate::core::jobs::Failure;
+use crate::jobs::StoreError;
+use crate::ports::BlobError;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServiceError {
+    #[error("the parameter '{name}' was malformed: '{value}' is not {expected}")]
+    BadParameter { name: String, value: String, expected: &'static str },
+    #[error("cannot parse config: {0}")]
+    BadConfig(String),
+    #[error("{0}")]
+    BadName(String),
+    #[error("the body is longer than {limit_bytes} bytes")]
+    TooLarge { limit_bytes: u64 },
+    #[error("the body ended early: {0}")]
+    BodyCut(String),
+
+    #[error("no binary {0}")]
+    BinaryNotFound(String),
+    #[error("no binary {0} to delete")]
+    BinaryToDeleteNotFound(String),
+    #[error("the binary is in use by {}", .0.join(", "))]
+    BinaryInUse(Vec<String>),
+    #[error("unsupported binary type {0}")]
+    UnsupportedBinaryType(String),
+    #[error("{0}")]
+    BadBinary(String),
+
+    #[error("no context {0}")]
+    ContextNotFound(String),
+    /// The same, in the words for a GET.
+    #[error("no context {0}")]
+    ContextUnknown(String),
+    #[error("context {0} exists")]
+    ContextExists(String),
+    #[error("context init error: {}", .0.message)]
+    ContextInit(Failure),
+    #[error("the job's context failed to start: {}", .0.message)]
+    AdHocContextInit(Failure),
+    #[error("{max} contexts live already")]
+    TooManyContexts { max: usize },
+    #[error("the context is stopping")]
+    ContextStopping,
+    #[error("the driver of context {0} is not attached at the moment")]
+    ContextDetached(String),
+
+    #[error("no job {0}")]
+    JobNotFound(String),
+    #[error("job {0} does not run")]
+    JobNotRunning(String),
+    #[error("app {0} not found")]
+    AppNotFound(String),
+    #[error("job loading failed: {}", .0.message)]
+    JobLoading(Failure),
+    #[error("malformed URL: {}", .0.message)]
+    MalformedUrl(Failure),
+    #[error("invalid job type for this context")]
+    InvalidJobType,
+    #[error("too many running jobs ({max_jobs}) for job context '{context}'")]
+    NoSlots { context: String, max_jobs: u32 },
+    #[error("the job did not end in time")]
+    SyncTimeout { job: String },
+    #[error("the callback URL is refused: {0}")]
+    BadCallback(String),
+    #[error("the job has no result (yet)")]
+    NoResult,
+
+    #[error("cannot store the data file: {0}")]
+    DataNotStored(String),
+    #[error("no data file {0}")]
+    DataNotFound(String),
+
+    #[error("not authorized for {0}")]
+    Forbidden(&'static str),
+    /// For logs; clients are told less.
+    #[error("store unavailable: {0}")]
+    StoreUnavailable(String),
+    #[error("storage is full: {0}")]
+    StorageFull(String),
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(why) => Self::StoreUnavailable(why),
+            StoreError::Conflict(_) => Self::StoreUnavailable(error.to_string()),
+            StoreError::TooLarge(_) | StoreError::Corrupt { .. } => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<BlobError> for ServiceError {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::Full(why) => Self::StorageFull(why),
+            BlobError::Unavailable(why) => Self::StoreUnavailable(why),
+            BlobError::NotFound(_) | BlobError::WrongHash { .. } => Self::Internal(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Reading, waiting for and killing jobs; their results and logs.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{Permission, Principal, Service, ServiceError};
+use crate::api::driver::Progress;
+use crate::api::driver::attach::LogPart;
+use crate::core::binaries::BlobRef;
+use crate::core::jobs::{JobRecord, JobState, ResultPlace};
+use crate::jobs::Ended;
+use crate::jobs::context::{ContextMessage, KillAnswer};
+use crate::ports::BlobReader;
+
+/// How long a kill waits for the driver's word that the job's processes are gone.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a log waits for the driver that holds it.
+const LOG_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A job, with its result when it has one.
+#[derive(Debug, Clone)]
+pub struct JobView {
+    pub record: JobRecord,
+    pub result: ResultContent,
+}
+
+#[derive(Debug, Clone)]
+pub enum ResultContent {
+    None,
+    /// JSON text.
+    Inline(String),
+    Blob(BlobRef),
+}
+
+/// A part of a job's log.
+#[derive(Debug, Clone)]
+pub struct LogChunk {
+    pub text: String,
+    /// Where the next part begins.
+    pub next_offset: u64,
+    /// Size of the whole at this moment.
+    pub size_bytes: u64,
+    /// Nothing will follow once `next_offset` is at the end.
+    pub job_ended: bool,
+}
+
+impl JobView {
+    pub(super) fn of(ended: &Ended) -> Self {
+        let result = match (&ended.record.result, &ended.inline_result) {
+            (Some(ResultPlace::Blob(blob)), _) => ResultContent::Blob(blob.clone()),
+            (Some(ResultPlace::Inline), Some(json)) => ResultContent::Inline(json.clone()),
+            _ => ResultContent::None,
+        };
+        Self { record: ended.record.clone(), result }
+    }
+}
+
+impl Service {
+    /// Newest first. `None` for a limit is no limit but the configured one.
+    pub async fn list_jobs(
+        &self,
+        who: &Principal,
+        status: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Vec<JobRecord>, ServiceError> {
+        self.permit(who, Permission::JobsRead)?;
+        let most = self.config.jobs.max_list_limit;
+        let limit = limit.unwrap_or(most).min(most);
+        let Some(status) = status else {
+            let mut jobs = self.records.newest_jobs(limit).await?;
+            for job in jobs.iter_mut().filter(|job| !job.state.has_ended()) {
+                if let Some(active) = self.active.get(&job.id) {
+                    *job = active;
+                }
+            }
+            return Ok(jobs);
+        };
+        match JobState::of_name(status) {
+            None => Ok(Vec::new()),
+            Some(state) if state.has_ended() => Ok(self.records.newest_ended(state, limit).await?),
+            Some(state) => Ok(self.active.in_state(state, limit)),
+        }
+    }
+
+    async fn record(&self, id: &str) -> Result<JobRecord, ServiceError> {
+        if let Some(active) = self.active.get(id) {
+            return Ok(active);
+        }
+        self.records.job(id).await?.ok_or_else(|| ServiceError::JobNotFound(id.into()))
+    }
+
+    async fn view(&self, record: JobRecord) -> Result<JobView, ServiceError> {
+        let result = match &record.result {
+            None => ResultContent::None,
+            Some(ResultPlace::Blob(blob)) => ResultContent::Blob(blob.clone()),
+            Some(ResultPlace::Inline) => {
+                let json = self.records.job_result(&record.id).await?;
+                ResultContent::Inline(json.unwrap_or_else(|| "null".into()))
+            }
+        };
+        Ok(JobView { record, result })
+    }
+
+    /// With `wait`, answers at the job's end, or as it is when the time is over.
+    pub async fn job(&self, who: &Principal, id: &str, wait: Option<Duration>) -> Result<JobView, ServiceError> {
+        self.permit(who, Permission::JobsRead)?;
+        if let (Some(wait), Some(end)) = (wait, self.active.wait(id)) {
+            tokio::select! {
+                ended = tokio::time::timeout(wait, end) => {
+                    if let Ok(Ok(ended)) = ended {
+                        return Ok(JobView::of(&ended));
+                    }
+                }
+                // So that a stop is not held up; the client asks again, elsewhere.
+                () = self.stopping() => {}
+            }
+        }
+        let record = self.record(id).await?;
+        self.view(record).await
+    }
+
+    pub async fn job_config(&self, who: &Principal, id: &str) -> Result<String, ServiceError> {
+        self.permit(who, Permission::JobsRead)?;
+        let config = self.records.job_config(id).await?;
+        config.ok_or_else(|| ServiceError::JobNotFound(id.into()))
+    }
+
+    /// What the driver last said of its progress.
+    pub fn job_progress(&self, id: &str) -> Option<Progress> {
+        self.active.progress_of(id)
+    }
+
+    /// Kills a job that has not ended. Answers the record of one that failed before.
+    pub async fn kill_job(&self, who: &Principal, id: &str) -> Result<Option<JobRecord>, ServiceError> {
+        self.permit(who, Permission::JobsStop)?;
+        let record = self.record(id).await?;
+        if record.state == JobState::Error {
+            return Ok(Some(record));
+        }
+        if record.state.has_ended() {
+            return Err(ServiceError::JobNotRunning(id.into()));
+        }
+        let handle = self.contexts.registry().with_id(&record.context_id);
+        let handle = handle.ok_or_else(|| ServiceError::JobNotRunning(id.into()))?;
+        let (reply, answer) = oneshot::channel();
+        let asked = handle.actor.cast(ContextMessage::Kill { job: id.into(), reply });
+        asked.map_err(|_| ServiceError::JobNotRunning(id.into()))?;
+        match answer.await {
+            Ok(KillAnswer::Killed { gone }) => {
+                // Late is no failure: the kill is recorded, and the driver is told.
+                let _ = tokio::time::timeout(KILL_PATIENCE, gone).await;
+                Ok(None)
+            }
+            Ok(KillAnswer::Unavailable(why)) => Err(ServiceError::StoreUnavailable(why)),
+            Ok(KillAnswer::TooLate) | Err(_) => Err(ServiceError::JobNotRunning(id.into())),
+        }
+    }
+
+    /// A part of the job's log, from the driver while it runs, else from the store.
+    pub async fn job_log(
+        &self,
+        who: &Principal,
+        id: &str,
+        offset: u64,
+        max_bytes: u64,
+    ) -> Result<LogChunk, ServiceError> {
+        self.permit(who, Permission::JobsRead)?;
+        let record = self.record(id).await?;
+        if !record.state.has_ended() {
+            if let Some(part) = self.live_log(&record, offset, max_bytes).await {
+                let next_offset = part.offset + part.text.len() as u64;
+                return Ok(LogChunk { text: part.text, next_offset, size_bytes: part.size_bytes, job_ended: false });
+            }
+            return Ok(LogChunk { text: String::new(), next_offset: offset, size_bytes: offset, job_ended: false });
+        }
+        let Some(log) = record.log else {
+            return Ok(LogChunk { text: String::new(), next_offset: offset, size_bytes: 0, job_ended: true });
+        };
+        let (reader, size_bytes) = self.blobs.read(&log.sha256, offset.min(log.size_bytes), Some(max_bytes)).await?;
+        let bytes = collect(reader).await?;
+        let whole = offset + bytes.len() as u64 >= size_bytes;
+        let text = cut_at_character(&bytes, whole);
+        let next_offset = offset + if whole { bytes.len() as u64 } else { text.len() as u64 };
+        Ok(LogChunk { text, next_offset, size_bytes, job_ended: true })
+    }
+
+    async fn live_log(&self, record: &JobRecord, offset: u64, max_bytes: u64) -> Option<LogPart> {
+        let handle = self.contexts.registry().with_id(&record.context_id)?;
+        let (reply, answer) = oneshot::channel();
+        let message = ContextMessage::ReadLog { job: record.id.clone(), offset, max_bytes, reply };
+        handle.actor.cast(message).ok()?;
+        tokio::time::timeout(LOG_PATIENCE, answer).await.ok()?.ok().filter(|part| part.found)
+    }
+
+    /// Streams content that a result refers to.
+    pub async fn read_blob(
+        &self,
+        blob: &BlobRef,
+        offset: u64,
+        length: Option<u64>,
+    ) -> Result<BlobReader, ServiceError> {
+        Ok(self.blobs.read(&blob.sha256, offset, length).await?.0)
+    }
+}
+
+async fn collect(mut reader: BlobReader) -> Result<Vec<u8>, ServiceError> {
+    use futures::StreamExt;
+    let mut all = Vec::new();
+    while let Some(part) = reader.next().await {
+        all.extend_from_slice(&part?);
+    }
+    Ok(all)
+}
+
+/// Text up to the last whole character, unless it is the end anyway; what is not UTF-8 is replaced.
+fn cut_at_character(bytes: &[u8], whole: bool) -> String {
+    match std::str::from_utf8(bytes) {
+        Err(error) if !whole && error.error_len().is_none() => {
+            String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned()
+        }
+        _ => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}

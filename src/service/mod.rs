@@ -1,0 +1,97 @@
+//! Use cases. Knows nothing of HTTP; permissions are checked here, and only here.
+
+mod binaries;
+mod contexts;
+mod cp;
+mod data;
+mod drivers;
+mod error;
+mod jobs;
+mod permissions;
+mod settings;
+mod submit;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::core::hocon;
+use crate::jobs::{ActiveJobs, Contexts, Records};
+use crate::ports::{Archives, BinaryStore, DataFiles, Outbound};
+
+pub use binaries::Upload;
+pub use contexts::Stopped;
+pub use drivers::{AttachRefusal, Attached, Connection, Frame};
+pub use error::ServiceError;
+pub use jobs::{JobView, LogChunk, ResultContent};
+pub use permissions::{Permission, Principal};
+pub use submit::{Code, Submission, Submitted};
+
+/// All use cases. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    pub config: Arc<Config>,
+    records: Records,
+    blobs: Arc<dyn BinaryStore>,
+    contexts: Contexts,
+    active: ActiveJobs,
+    archives: Arc<dyn Archives>,
+    outbound: Arc<dyn Outbound>,
+    data: Arc<dyn DataFiles>,
+    /// False from the moment that the server begins to stop.
+    serving: watch::Receiver<bool>,
+}
+
+/// What `Service` is made of.
+pub struct Parts {
+    pub config: Arc<Config>,
+    pub records: Records,
+    pub blobs: Arc<dyn BinaryStore>,
+    pub contexts: Contexts,
+    pub active: ActiveJobs,
+    pub archives: Arc<dyn Archives>,
+    pub outbound: Arc<dyn Outbound>,
+    pub data: Arc<dyn DataFiles>,
+    pub serving: watch::Receiver<bool>,
+}
+
+impl Service {
+    pub fn new(parts: Parts) -> Self {
+        let Parts { config, records, blobs, contexts, active, archives, outbound, data, serving } = parts;
+        Self { config, records, blobs, contexts, active, archives, outbound, data, serving }
+    }
+
+    /// Whether this node should get requests: it is not stopping, and its store answers.
+    ///
+    /// # Errors
+    /// In words why not.
+    pub async fn ready(&self) -> Result<(), String> {
+        if !*self.serving.borrow() {
+            return Err("the server is stopping".into());
+        }
+        self.records.check().await.map_err(|e| e.to_string())
+    }
+
+    /// Completes when the server begins to stop.
+    pub async fn stopping(&self) {
+        let mut serving = self.serving.clone();
+        // The sender lives as long as the server.
+        let _ = serving.wait_for(|serving| !serving).await;
+    }
+
+    /// Jobs that have not ended, and live contexts.
+    pub fn load(&self) -> (usize, usize) {
+        (self.active.count(), self.contexts.registry().all().len())
+    }
+
+    fn hocon(&self, text: &str) -> Result<hocon::Object, ServiceError> {
+        let limits = &self.config.hocon;
+        let limits = hocon::Limits {
+            max_depth: limits.max_depth,
+            max_values: limits.max_values,
+            max_expanded_bytes: limits.max_expanded_bytes,
+        };
+        hocon::parse(text, &limits).map_err(|error| ServiceError::BadConfig(error.to_string()))
+    }
+}

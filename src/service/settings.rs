@@ -1,0 +1,116 @@
+//! Settings of a context: from the kind's configuration, the request's body and its query, the later winning.
+
+use super::ServiceError;
+use crate::config::Driver;
+use crate::core::contexts::is_memory_size;
+use crate::core::hocon::{Object, Value};
+use crate::core::jobs::Failure;
+
+/// Where the reference keeps them in a body.
+const IN_BODY: &str = "spark.context-settings";
+const FACTORY: &str = "context-factory";
+const MAX_JOBS: [&str; 2] = ["max-jobs-per-context", "spark.jobserver.max-jobs-per-context"];
+/// Query parameters that are about the request, not the context.
+const NOT_SETTINGS: [&str; 2] = ["_method", "timeout"];
+/// Settings that Spark refuses in words that nobody understands.
+const MEMORY: [&str; 4] =
+    ["launcher.spark.driver.memory", "spark.driver.memory", "spark.executor.memory", "memory-per-node"];
+
+/// What a request says of a context. Beside `spark.context-settings`, keys of the body that are not under `spark` count too.
+///
+/// # Errors
+/// When the name of a parameter is no path.
+pub fn wished(query: &[(String, String)], body: &Object) -> Result<Object, ServiceError> {
+    let mut settings = Object::default();
+    for (key, value) in body.iter().filter(|(key, _)| *key != "spark") {
+        settings.insert(key, value.clone());
+    }
+    if let Some(Value::Object(inner)) = body.get_path(IN_BODY) {
+        settings.merge(inner.clone());
+    }
+    for (key, value) in query.iter().filter(|(key, _)| !NOT_SETTINGS.contains(&key.as_str())) {
+        settings.set_path(key, Value::String(value.clone())).map_err(|_| ServiceError::BadParameter {
+            name: key.clone(),
+            value: value.clone(),
+            expected: "the value of a setting: its name is no path of keys",
+        })?;
+    }
+    Ok(settings)
+}
+
+/// The same without the body's other keys: for a job's body, which is the job's own but for these.
+pub fn wished_by_job(body: &Object) -> Object {
+    match body.get_path(IN_BODY) {
+        Some(Value::Object(inner)) => inner.clone(),
+        _ => Object::default(),
+    }
+}
+
+pub fn factory(settings: &Object) -> Option<String> {
+    text(settings, FACTORY)
+}
+
+/// # Errors
+/// With what is wrong, when it is not a number that is possible.
+pub fn max_jobs(settings: &Object, default: u32) -> Result<u32, Failure> {
+    for key in MAX_JOBS {
+        if let Some(text) = text(settings, key) {
+            return match text.parse::<u32>() {
+                Ok(number @ 1..=10_000) => Ok(number),
+                _ => Err(invalid(key, "a whole number from 1 to 10000")),
+            };
+        }
+    }
+    Ok(default)
+}
+
+/// The settings with the kind's below and the context's own names in them.
+pub fn complete(mut wished: Object, driver: Option<&Driver>, name: &str, factory: &str) -> Object {
+    let mut settings = Object::default();
+    for (key, value) in driver.into_iter().flat_map(|driver| &driver.settings) {
+        // A key of the configuration that is no path was refused when it was loaded.
+        let _ = settings.set_path(key, from_toml(value));
+    }
+    wished.insert(FACTORY, Value::String(factory.into()));
+    wished.set_path("context.name", Value::String(name.into())).expect("it is a path");
+    settings.merge(wished);
+    settings
+}
+
+/// What is wrong with the settings, when it can be told before a JVM is started in vain.
+pub fn objection(settings: &Object) -> Option<Failure> {
+    let wrong = |key: &&str| text(settings, key).is_some_and(|text| !is_memory_size(&text));
+    MEMORY.iter().find(|key| wrong(key)).map(|key| invalid(key, "Accepted formats 1024k, 2g, 512m"))
+}
+
+fn invalid(key: &str, expected: &str) -> Failure {
+    Failure::new("InvalidSetting", format!("Context error: {key} has invalid value. {expected}"))
+}
+
+pub fn text(settings: &Object, path: &str) -> Option<String> {
+    match settings.get_path(path)? {
+        Value::String(text) => Some(text.clone()),
+        Value::Int(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        Value::Bool(yes) => Some(yes.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn from_toml(value: &toml::Value) -> Value {
+    match value {
+        toml::Value::String(text) => Value::String(text.clone()),
+        toml::Value::Integer(number) => Value::Int(*number),
+        toml::Value::Float(number) => Value::Float(*number),
+        toml::Value::Boolean(yes) => Value::Bool(*yes),
+        toml::Value::Datetime(time) => Value::String(time.to_string()),
+        toml::Value::Array(items) => Value::Array(items.iter().map(from_toml).collect()),
+        toml::Value::Table(table) => {
+            let mut object = Object::default();
+            for (key, value) in table {
+                object.insert(key, from_toml(value));
+            }
+            Value::Object(object)
+        }
+    }
+}

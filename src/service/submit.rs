@@ -1,0 +1,223 @@
+//! Submitting a job: find its code and its context, record it, give it to the driver, and perhaps wait for its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::cp::Resolved;
+use super::{JobView, Permission, Principal, Service, ServiceError, settings};
+use crate::api::driver::attach::Binary;
+use crate::core::binaries::BinaryType;
+use crate::core::contexts::ad_hoc_name;
+use crate::core::hocon::{Object, Value};
+use crate::core::jobs::{Failure, JobRecord, JobState};
+use crate::jobs::context::{ContextMessage, NoReservation};
+use crate::jobs::{Assigned, ContextHandle, Ended, StoreError};
+use crate::runtime::{clock, random};
+
+/// How long a job waits for a driver that is just attaching to another connection.
+const ATTACH_PATIENCE: Duration = Duration::from_secs(5);
+/// Tries to record a job whose driver attached anew, or whose binary was replaced, in that very moment.
+const TRIES: usize = 5;
+
+/// What a client said that it wants to run; some of it may stand in the body.
+#[derive(Debug, Clone, Default)]
+pub struct Code {
+    pub app_name: Option<String>,
+    pub class_path: Option<String>,
+    pub cp: Option<String>,
+    pub main_class: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Submission {
+    pub code: Code,
+    pub context: Option<String>,
+    pub body: Object,
+    pub callback: Option<String>,
+    pub proxy_user: Option<String>,
+    /// Wait so long for the end.
+    pub sync: Option<Duration>,
+}
+
+pub enum Submitted {
+    Started(JobRecord),
+    Ended(JobView),
+}
+
+/// Binaries (names or URIs) and the class in them.
+struct Entry {
+    parts: Vec<String>,
+    class: String,
+}
+
+impl Service {
+    /// Reads a job's or context's body.
+    ///
+    /// # Errors
+    /// When it is not HOCON within the limits.
+    pub fn parse_body(&self, text: &str) -> Result<Object, ServiceError> {
+        self.hocon(text)
+    }
+
+    /// The job is durable when this answers.
+    pub async fn submit(&self, who: &Principal, submission: Submission) -> Result<Submitted, ServiceError> {
+        self.permit(who, Permission::JobsStart)?;
+        let entry = entry(&submission.code, &submission.body)?;
+        if let Some(url) = &submission.callback {
+            self.outbound.check_callback(url).map_err(|e| ServiceError::BadCallback(e.to_string()))?;
+        }
+        let code = self.resolve(&entry.parts).await?;
+        let handle = self.context_for(who, &submission, &entry.class).await?;
+        check_type(&handle, &code)?;
+        let config = serde_json::to_string(&submission.body).expect("a body is plain data");
+        let (record, end) = self.record_and_run(who, &submission, entry, code, &handle, config).await?;
+        let Some(patience) = submission.sync else { return Ok(Submitted::Started(record)) };
+        match tokio::time::timeout(patience, end).await {
+            Ok(Ok(ended)) => Ok(Submitted::Ended(JobView::of(&ended))),
+            Ok(Err(_)) => Err(ServiceError::Internal("the server stops; the job goes on".into())),
+            Err(_) => Err(ServiceError::SyncTimeout { job: record.id }),
+        }
+    }
+
+    async fn context_for(
+        &self,
+        who: &Principal,
+        submission: &Submission,
+        class: &str,
+    ) -> Result<Arc<ContextHandle>, ServiceError> {
+        if let Some(name) = &submission.context {
+            let handle = self.contexts.registry().named(name);
+            return handle.ok_or_else(|| ServiceError::ContextNotFound(name.clone()));
+        }
+        let id = random::id();
+        let name = ad_hoc_name(submission.proxy_user.as_deref(), &id, class);
+        // An id begins with a digit, a context's name with a letter; the reference makes no difference here.
+        self.create_ad_hoc(who, id, name, settings::wished_by_job(&submission.body)).await
+    }
+
+    async fn record_and_run(
+        &self,
+        who: &Principal,
+        submission: &Submission,
+        entry: Entry,
+        mut code: Resolved,
+        handle: &ContextHandle,
+        config: String,
+    ) -> Result<(JobRecord, oneshot::Receiver<Arc<Ended>>), ServiceError> {
+        let mut record = JobRecord {
+            id: random::id(),
+            class_path: entry.class,
+            context: handle.name.clone(),
+            context_id: handle.id.clone(),
+            attempt: 0,
+            state: JobState::Started,
+            started_ms: clock::unix_ms(),
+            ended_ms: None,
+            binaries: Vec::new(),
+            principal: who.name.clone(),
+            callback: submission.callback.clone(),
+            failure: None,
+            result: None,
+            log: None,
+        };
+        for _ in 0..TRIES {
+            let place = handle.reserve(ATTACH_PATIENCE).await.map_err(|why| no_place(handle, &why))?;
+            record.attempt = place.attempt;
+            record.binaries.clone_from(&code.binaries);
+            self.active.insert(record.clone());
+            let end = self.active.wait(&record.id).expect("it was just inserted");
+            match self.records.submit(&record, &config, place.attachment, &code.versions).await {
+                Ok(()) => {}
+                Err(StoreError::Conflict(_)) => {
+                    self.active.forget(&record.id);
+                    code = self.resolve(&entry.parts).await?;
+                    continue;
+                }
+                Err(error) => {
+                    self.active.forget(&record.id);
+                    return Err(error.into());
+                }
+            }
+            let assigned = Assigned {
+                record: record.clone(),
+                config: serde_json::value::RawValue::from_string(config).expect("it was made as JSON"),
+                binaries: code.binaries.iter().map(to_driver).collect(),
+                permit: place.permit,
+            };
+            // When the context ended in this moment, its actor is gone, and nobody else will end the job.
+            if handle.actor.cast(ContextMessage::Run(Box::new(assigned))).is_err() {
+                self.end_orphan(&record).await?;
+            }
+            return Ok((record, end));
+        }
+        Err(ServiceError::ContextDetached(handle.name.clone()))
+    }
+
+    async fn end_orphan(&self, record: &JobRecord) -> Result<(), ServiceError> {
+        let message = format!("Context ({}) for this job was terminated", record.context);
+        let failure = Failure { message, ..Failure::default() };
+        let (record, _) = record.ended(crate::core::jobs::Outcome::Failed(failure), None, clock::unix_ms());
+        self.records.end(&record, None).await?;
+        self.active.end(Ended { record, inline_result: None });
+        Ok(())
+    }
+}
+
+fn to_driver(used: &crate::core::jobs::BinaryUse) -> Binary {
+    Binary {
+        name: used.name.clone(),
+        kind: used.kind.name().into(),
+        sha256: used.content.sha256.clone(),
+        size_bytes: used.content.size_bytes,
+    }
+}
+
+/// The query's word counts before the body's, and `appName` before `cp`; the messages are the reference's.
+fn entry(code: &Code, body: &Object) -> Result<Entry, ServiceError> {
+    let given = |query: &Option<String>, key: &str| query.clone().or_else(|| settings::text(body, key));
+    let missing = |what: &str| ServiceError::BadConfig(what.into());
+    if let Some(app) = given(&code.app_name, "appName") {
+        let class = given(&code.class_path, "classPath").ok_or_else(|| missing("classPath parameter is missing!"))?;
+        return Ok(Entry { parts: vec![app], class });
+    }
+    let parts = match (&code.cp, body.get_path("cp")) {
+        (None, Some(Value::Array(items))) => {
+            items.iter().filter_map(|v| if let Value::String(s) = v { Some(s.clone()) } else { None }).collect()
+        }
+        _ => given(&code.cp, "cp").map(|list| split(&list)).unwrap_or_default(),
+    };
+    if parts.is_empty() {
+        return Err(missing("To start the job appName or cp parameters should be configured!"));
+    }
+    let class = given(&code.main_class, "mainClass").ok_or_else(|| missing("mainClass parameter is missing!"))?;
+    Ok(Entry { parts, class })
+}
+
+fn split(list: &str) -> Vec<String> {
+    list.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+fn check_type(handle: &ContextHandle, code: &Resolved) -> Result<(), ServiceError> {
+    if !handle.is_python {
+        return Ok(());
+    }
+    if code.binaries.iter().any(|b| b.kind == BinaryType::Jar) {
+        return Err(ServiceError::InvalidJobType);
+    }
+    if code.binaries.len() != 1 {
+        let message = format!("Python should have exactly one package file! Found: {}", code.binaries.len());
+        return Err(ServiceError::JobLoading(Failure::new("IllegalArgument", message)));
+    }
+    Ok(())
+}
+
+fn no_place(handle: &ContextHandle, why: &NoReservation) -> ServiceError {
+    match why {
+        NoReservation::Full { max_jobs } => ServiceError::NoSlots { context: handle.name.clone(), max_jobs: *max_jobs },
+        NoReservation::Stopping => ServiceError::ContextStopping,
+        NoReservation::Ended => ServiceError::ContextNotFound(handle.name.clone()),
+        NoReservation::Detached => ServiceError::ContextDetached(handle.name.clone()),
+    }
+}
