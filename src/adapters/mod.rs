@@ -1,4 +1,16 @@
 //! Adapters: what fills the ports.
 
+pub mod archive;
+pub mod archives;
+pub mod blobs;
+mod changes;
 pub mod data_files;
+pub mod embedded;
+pub mod memory;
 pub mod outbound;
+pub mod process;
+
+/// Lower-case hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

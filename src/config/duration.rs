@@ -1,8 +1,10 @@
 //! Durations as text: `250ms`, `10s`, `5m`, `2h`, `1d`. For serde's `with`.
 
+use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serializer};
+use serde::de::{Deserializer, Error, Visitor};
+use serde::ser::Serializer;
 
 const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
@@ -36,5 +38,38 @@ pub(crate) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::
 }
 
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    parse(&String::deserialize(from)?).map_err(serde::de::Error::custom)
+    from.deserialize_str(Text)
+}
+
+struct Text;
+
+impl Visitor<'_> for Text {
+    type Value = Duration;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("a duration like \"10s\"")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
+        parse(text).map_err(E::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_read_back_as_themselves() {
+        for (read, written) in [("250ms", "250ms"), ("90s", "90s"), (" 60 s ", "1m"), ("24h", "1d"), ("0", "0s")] {
+            assert_eq!(text(parse(read).unwrap()), written, "{read}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_duration_is_refused() {
+        for wrong in ["", "s", "10", "1.5s", "-1s", "10sec", "99999999999999999999s", "999999999999999999d"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,6 +1,18 @@
 //! Configuration: one struct a concern, defaults once, unknown keys refused.
+//!
+//! Later layers win: defaults, file, environment, `--set`, flags. `load` is the way in.
 
 pub mod duration;
+mod error;
+mod keys;
+mod load;
+mod reference;
 mod schema;
+#[cfg(test)]
+mod tests;
+mod validate;
 
+pub use error::{Errors, Origin, Problem};
+pub use load::{ENVIRONMENT_PREFIX, FILE_NAME, Sources, load};
+pub use reference::reference;
 pub use schema::*;

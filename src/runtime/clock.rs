@@ -19,3 +19,20 @@ pub fn instant() -> Instant {
 pub fn since(start: Instant) -> Duration {
     instant().saturating_duration_since(start)
 }
+
+/// Time since the machine started, the time it slept included (CLOCK_BOOTTIME, to a hundredth of a second). Costs
+/// opening a file: for what is asked every few seconds. `None` when `/proc` is not there.
+pub fn boottime() -> Option<Duration> {
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let seconds: f64 = uptime.split_ascii_whitespace().next()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn boottime_does_not_run_backwards() {
+        let first = super::boottime().unwrap();
+        assert!(super::boottime().unwrap() >= first);
+    }
+}

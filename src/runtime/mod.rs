@@ -1,4 +1,7 @@
-//! The only place that reads clocks and randomness; everything else gets them from here or as arguments.
+//! The only place that reads clocks, randomness and the table of processes; everything else gets them from here or as
+//! arguments.
 
 pub mod clock;
+pub mod logging;
+pub mod processes;
 pub mod random;

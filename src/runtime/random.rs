@@ -17,3 +17,11 @@ pub fn secret() -> String {
     getrandom::fill(&mut bytes).expect("the operating system gives randomness");
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
+
+/// A number from 0 to below 1, for jitter.
+///
+/// # Panics
+/// When the operating system gives no randomness.
+pub fn fraction() -> f64 {
+    f64::from(getrandom::u32().expect("the operating system gives randomness")) / (f64::from(u32::MAX) + 1.0)
+}

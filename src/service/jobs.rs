@@ -169,7 +169,7 @@ impl Service {
         let record = self.record(id).await?;
         if !record.state.has_ended() {
             if let Some(part) = self.live_log(&record, offset, max_bytes).await {
-                let next_offset = part.offset + part.text.len() as u64;
+                let next_offset = part.next_offset;
                 return Ok(LogChunk { text: part.text, next_offset, size_bytes: part.size_bytes, job_ended: false });
             }
             return Ok(LogChunk { text: String::new(), next_offset: offset, size_bytes: offset, job_ended: false });

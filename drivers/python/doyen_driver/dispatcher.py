@@ -500,13 +500,15 @@ class Dispatcher:
 
 
 def _last_lines(path):
-    """The last lines of a job's log, for the message about its process's death."""
+    """The last lines of a job's log, without our own frames, for the message about its process's death."""
     try:
         with open(path, "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - LAST_BYTES))
-            return file.read().decode("utf-8", "replace").splitlines()[-LAST_LINES:]
+            lines = file.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return []
+    ours = (os.path.dirname(os.path.abspath(__file__)), "<frozen runpy>")
+    return [line for line in lines if line.strip() and not any(part in line for part in ours)][-LAST_LINES:]
 
 
 def _remove(path):

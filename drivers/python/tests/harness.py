@@ -13,6 +13,7 @@ import uuid
 import zipfile
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, PACKAGE)
 TERMINAL = ("finished", "rejected", "failed", "cancelled")
 
 

@@ -2,13 +2,10 @@
 
     python3 drivers/python/tests/probe.py [seconds] [in flight]
 """
-import os
 import sys
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-from tests.harness import Driver, wheel  # noqa: E402
+from harness import Driver, wheel
 
 NOOP = """
 from sparkjobserver.api import SparkJob

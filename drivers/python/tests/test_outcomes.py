@@ -4,8 +4,8 @@ import os
 import unittest
 import zipfile
 
-from tests import jobs
-from tests.harness import Driver, wheel
+import jobs
+from harness import Driver, wheel
 
 
 class Outcomes(unittest.TestCase):

@@ -94,6 +94,9 @@ pub struct Cancelled {
 pub struct LogPart {
     pub request: u64,
     pub offset: u64,
+    /// Where the next part begins. Not `offset` plus the length of `text`, which may replace bytes that are no UTF-8.
+    #[serde(default)]
+    pub next_offset: u64,
     pub size_bytes: u64,
     pub text: String,
     pub found: bool,

@@ -19,6 +19,19 @@ pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 /// JSON that passes through unread. Cheap to clone where it is behind an `Arc`; here it is owned.
 pub type Raw = Box<RawValue>;
 
+/// Reads one message of either layer; `None` for a kind that this version does not know, which is to be ignored.
+///
+/// # Errors
+/// When it is no message, or one of a known kind with wrong fields.
+pub fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<Option<T>, serde_json::Error> {
+    match serde_json::from_str(text) {
+        Ok(message) => Ok(Some(message)),
+        // serde gives this error no type of its own; a test pins the words.
+        Err(error) if error.is_data() && error.to_string().starts_with("unknown variant") => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// What a driver says of itself once its context is up.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
@@ -58,3 +71,18 @@ pub struct Stop {
 }
 
 pub use crate::core::jobs::Failure;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_kinds_and_fields_are_ignored_malformed_messages_are_not() {
+        let read = read::<line::FromDriver>;
+        assert!(matches!(read(r#"{"accepted":{"job":"a","new":[1]}}"#), Ok(Some(line::FromDriver::Accepted(_)))));
+        assert!(matches!(read(r#"{"sings":{"job":"a"}}"#), Ok(None)));
+        for malformed in [r#"{"accepted":{"task":"a"}}"#, r#"{"accepted":{"job":"a"}"#, "[]", "", "7"] {
+            assert!(read(malformed).is_err(), "{malformed}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
-//! A map that keeps the order of insertion: a vector of entries, indexed by hash once it is more than a few.
+//! A map that keeps the order of insertion: a vector of entries, indexed by hash when a key is looked up among many.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Up to here a scan of the entries is quicker than hashing.
 const UNINDEXED: usize = 8;
@@ -9,12 +9,13 @@ const UNINDEXED: usize = 8;
 #[derive(Debug, Clone)]
 pub(super) struct Map<V> {
     entries: Vec<(Arc<str>, V)>,
-    index: Option<HashMap<Arc<str>, usize>>,
+    /// Made by the first lookup that needs it: most objects are only walked through.
+    index: OnceLock<HashMap<Arc<str>, usize>>,
 }
 
 impl<V> Default for Map<V> {
     fn default() -> Self {
-        Self { entries: Vec::new(), index: None }
+        Self { entries: Vec::new(), index: OnceLock::new() }
     }
 }
 
@@ -24,10 +25,11 @@ impl<V> Map<V> {
     }
 
     fn position(&self, key: &str) -> Option<usize> {
-        match &self.index {
-            Some(index) => index.get(key).copied(),
-            None => self.entries.iter().position(|(name, _)| &**name == key),
+        if self.entries.len() <= UNINDEXED {
+            return self.entries.iter().position(|(name, _)| &**name == key);
         }
+        let names = || self.entries.iter().enumerate().map(|(at, (name, _))| (Arc::clone(name), at));
+        self.index.get_or_init(|| names().collect()).get(key).copied()
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&V> {
@@ -43,21 +45,16 @@ impl<V> Map<V> {
         if let Some(old) = self.get_mut(&key) {
             return Some(std::mem::replace(old, value));
         }
-        let at = self.entries.len();
-        match &mut self.index {
-            Some(index) => {
-                index.insert(Arc::clone(&key), at);
-                self.entries.push((key, value));
-            }
-            None => {
-                self.entries.push((key, value));
-                if self.entries.len() > UNINDEXED {
-                    let names = self.entries.iter().enumerate();
-                    self.index = Some(names.map(|(at, (name, _))| (Arc::clone(name), at)).collect());
-                }
-            }
-        }
+        self.push(key, value);
         None
+    }
+
+    /// Adds a key that is known to be new.
+    pub(super) fn push(&mut self, key: Arc<str>, value: V) {
+        if let Some(index) = self.index.get_mut() {
+            index.insert(Arc::clone(&key), self.entries.len());
+        }
+        self.entries.push((key, value));
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &V)> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::lexer::{Lexer, Token};
+use super::lexer::{Lexer, Token, shorten};
 use super::{Error, ErrorKind};
 
 const BAD_DOTS: &str = "Path has a leading, trailing, or two adjacent period '.' (use quoted \"\" empty string if you \
@@ -100,11 +100,11 @@ pub(super) fn parse_path(text: &str, max: usize) -> Result<Vec<Arc<str>>, Error>
     }
 }
 
-/// As it would be written: elements that need it are quoted.
+/// As it would be written, shortened: elements that need it are quoted.
 pub(super) fn render(path: &[Arc<str>]) -> String {
     let plain = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
     let elements = path.iter().map(|element| {
         if !element.is_empty() && element.chars().all(plain) { element.to_string() } else { format!("{element:?}") }
     });
-    elements.collect::<Vec<_>>().join(".")
+    shorten(&elements.collect::<Vec<_>>().join(".")).into_owned()
 }

@@ -1,0 +1,301 @@
+//! BinaryStore over `object_store`, so that local files, HDFS and cloud stores share one way of publishing.
+//!
+//! A blob of up to one part is kept in memory, and put in one step. A larger one goes to a temporary object part
+//! by part while it is hashed, and is renamed to its hash at the end. Names are hashes, so overwriting is harmless.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{GetOptions, GetResultPayload, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio_util::io::ReaderStream;
+
+use super::hex;
+use crate::ports::{BinaryStore, BlobError, BlobReader, BlobWriter};
+use crate::runtime::random;
+
+/// An upload holds about two of them.
+const PART_BYTES: usize = 1024 * 1024;
+/// Hashing more than this at once goes to the blocking pool: it would hold up the runtime for longer than ~50 µs.
+const INLINE_HASH_BYTES: usize = 64 * 1024;
+/// What a read of a local file yields at once.
+const READ_BYTES: usize = 256 * 1024;
+/// Temporary objects, beside the directories of two hexadecimal digits.
+const TEMPORARY: &str = "tmp";
+
+pub struct ObjectBinaryStore {
+    store: Arc<dyn ObjectStore>,
+    /// Where the objects are files.
+    local: Option<PathBuf>,
+}
+
+impl ObjectBinaryStore {
+    /// Objects are `<first two digits>/<hash>` and `tmp/<id>`. The store must be durable when it answers.
+    pub fn new(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, local: None }
+    }
+
+    /// Over a directory that exists and that nobody else uses: what broken-off uploads left there is removed.
+    ///
+    /// # Errors
+    /// When the directory cannot be read or written.
+    pub fn open_local(directory: &FilePath) -> Result<Self, BlobError> {
+        sweep(directory).map_err(|error| map_io(&error, &error))?;
+        let store = LocalFileSystem::new_with_prefix(directory).map_err(|error| map(&error))?;
+        Ok(Self { store: Arc::new(store.with_fsync(true)), local: Some(directory.to_owned()) })
+    }
+}
+
+/// `LocalFileSystem` writes each object to `<name>#<n>` first, and hides such files when it lists.
+fn sweep(directory: &FilePath) -> io::Result<()> {
+    for part in std::fs::read_dir(directory)? {
+        let part = part?;
+        if !part.file_type()?.is_dir() {
+            continue;
+        }
+        let temporary = part.file_name() == TEMPORARY;
+        for file in std::fs::read_dir(part.path())? {
+            let file = file?;
+            if temporary || file.file_name().as_encoded_bytes().contains(&b'#') {
+                std::fs::remove_file(file.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `None` for what is no hash: it cannot be there, and must not become a path.
+fn location(sha256: &str) -> Option<Path> {
+    let is_hash = sha256.len() == 64 && sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_hash.then(|| Path::from_iter([&sha256[..2], sha256]))
+}
+
+fn map(error: &object_store::Error) -> BlobError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(found) = cause {
+        if let Some(source) = found.downcast_ref::<io::Error>() {
+            return map_io(source, error);
+        }
+        cause = found.source();
+    }
+    BlobError::Unavailable(error.to_string())
+}
+
+fn map_io(source: &io::Error, error: &dyn std::error::Error) -> BlobError {
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            BlobError::Full(source.to_string())
+        }
+        _ => BlobError::Unavailable(error.to_string()),
+    }
+}
+
+fn lost_task(error: &tokio::task::JoinError) -> BlobError {
+    BlobError::Unavailable(error.to_string())
+}
+
+async fn hash(mut hasher: Sha256, part: Bytes) -> Result<Sha256, BlobError> {
+    if part.len() <= INLINE_HASH_BYTES {
+        hasher.update(&part);
+        return Ok(hasher);
+    }
+    let update = move || {
+        hasher.update(&part);
+        hasher
+    };
+    tokio::task::spawn_blocking(update).await.map_err(|error| lost_task(&error))
+}
+
+struct Writer {
+    store: Arc<dyn ObjectStore>,
+    local: Option<PathBuf>,
+    hasher: Sha256,
+    size: u64,
+    /// Less than a part.
+    rest: BytesMut,
+    /// Since the first part was full.
+    upload: Option<Upload>,
+    /// A part failed or was given up halfway, so hash and content may differ.
+    broken: bool,
+}
+
+struct Upload {
+    parts: Box<dyn MultipartUpload>,
+    id: String,
+    temporary: Path,
+}
+
+impl Writer {
+    async fn put_part(&mut self, part: Bytes) -> Result<(), BlobError> {
+        if self.broken {
+            return Err(BlobError::Unavailable("an earlier write of this upload failed".into()));
+        }
+        self.broken = true;
+        self.size += part.len() as u64;
+        if self.upload.is_none() {
+            let id = random::id();
+            let temporary = Path::from_iter([TEMPORARY, &id]);
+            let parts = self.store.put_multipart(&temporary).await.map_err(|error| map(&error))?;
+            self.upload = Some(Upload { parts, id, temporary });
+        }
+        let upload = self.upload.as_mut().expect("made above");
+        let put = upload.parts.put_part(PutPayload::from(part.clone()));
+        let (hasher, put) = futures::join!(hash(self.hasher.clone(), part), put);
+        self.hasher = hasher?;
+        put.map_err(|error| map(&error))?;
+        self.broken = false;
+        Ok(())
+    }
+
+    async fn publish(mut self, expected: Option<String>) -> Result<(String, u64), BlobError> {
+        let rest = self.rest.split().freeze();
+        let small = self.upload.is_none() && !self.broken;
+        if small {
+            self.size = rest.len() as u64;
+            self.hasher = hash(self.hasher.clone(), rest.clone()).await?;
+        } else if self.broken || !rest.is_empty() {
+            self.put_part(rest.clone()).await?;
+        }
+        let found = hex(&self.hasher.clone().finalize());
+        if let Some(expected) = expected
+            && expected != found
+        {
+            if let Some(mut upload) = self.upload.take() {
+                let _ = upload.parts.abort().await;
+            }
+            return Err(BlobError::WrongHash { expected, found });
+        }
+        let place = location(&found).expect("a hash");
+        match self.upload.take() {
+            Some(upload) => self.complete(upload, &place).await?,
+            None => drop(self.store.put(&place, rest.into()).await.map_err(|error| map(&error))?),
+        }
+        Ok((found, self.size))
+    }
+
+    async fn complete(&mut self, mut upload: Upload, place: &Path) -> Result<(), BlobError> {
+        if let Err(error) = upload.parts.complete().await {
+            // `LocalFileSystem` has given its file up by now; on a full disk it must not stay until the next start.
+            if let Some(directory) = &self.local {
+                let _ = tokio::fs::remove_file(directory.join(TEMPORARY).join(format!("{}#1", upload.id))).await;
+            }
+            return Err(map(&error));
+        }
+        let renamed = self.store.rename(&upload.temporary, place).await;
+        if renamed.is_err() {
+            let _ = self.store.delete(&upload.temporary).await;
+        }
+        renamed.map_err(|error| map(&error))
+    }
+}
+
+impl Drop for Writer {
+    /// Breaks off an upload that was not finished; outside a runtime the next opening sweeps it.
+    fn drop(&mut self) {
+        if let (Some(mut upload), Ok(runtime)) = (self.upload.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                let _ = upload.parts.abort().await;
+            });
+        }
+    }
+}
+
+#[async_trait]
+impl BlobWriter for Writer {
+    async fn write(&mut self, mut chunk: Bytes) -> Result<(), BlobError> {
+        while self.rest.len() + chunk.len() > PART_BYTES {
+            let missing = chunk.split_to(PART_BYTES - self.rest.len());
+            self.rest.extend_from_slice(&missing);
+            let part = std::mem::take(&mut self.rest).freeze();
+            self.put_part(part).await?;
+        }
+        self.rest.extend_from_slice(&chunk);
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>, expected: Option<&str>) -> Result<(String, u64), BlobError> {
+        // On a task of its own: a caller that goes away must not leave it half published.
+        let publish = tokio::spawn(self.publish(expected.map(str::to_owned)));
+        publish.await.map_err(|error| lost_task(&error))?
+    }
+}
+
+#[async_trait]
+impl BinaryStore for ObjectBinaryStore {
+    async fn create(&self) -> Result<Box<dyn BlobWriter>, BlobError> {
+        Ok(Box::new(Writer {
+            store: self.store.clone(),
+            local: self.local.clone(),
+            hasher: Sha256::new(),
+            size: 0,
+            rest: BytesMut::new(),
+            upload: None,
+            broken: false,
+        }))
+    }
+
+    async fn read(&self, sha256: &str, offset: u64, length: Option<u64>) -> Result<(BlobReader, u64), BlobError> {
+        let missing = || BlobError::NotFound(sha256.to_owned());
+        let place = location(sha256).ok_or_else(missing)?;
+        let size = self.size(sha256).await?.ok_or_else(missing)?;
+        let begin = offset.min(size);
+        let end = begin.saturating_add(length.unwrap_or(size)).min(size);
+        if begin == end {
+            return Ok((stream::empty().boxed(), size));
+        }
+        let options = GetOptions { range: Some((begin..end).into()), ..GetOptions::default() };
+        let result = self.store.get_opts(&place, options).await.map_err(|error| match error {
+            object_store::Error::NotFound { .. } => missing(),
+            error => map(&error),
+        })?;
+        match result.payload {
+            // Its own stream hands each 8 KiB over to a thread, and never ends on a file that became shorter.
+            GetResultPayload::File(file, _) => {
+                let mut file = tokio::fs::File::from_std(file);
+                file.set_max_buf_size(READ_BYTES);
+                file.seek(io::SeekFrom::Start(begin)).await.map_err(|error| map_io(&error, &error))?;
+                let chunks = ReaderStream::with_capacity(file.take(end - begin), READ_BYTES);
+                Ok((chunks.map_err(|error| map_io(&error, &error)).boxed(), size))
+            }
+            _ => Ok((result.into_stream().map_err(|error| map(&error)).boxed(), size)),
+        }
+    }
+
+    async fn size(&self, sha256: &str) -> Result<Option<u64>, BlobError> {
+        let Some(place) = location(sha256) else { return Ok(None) };
+        match self.store.head(&place).await {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(map(&error)),
+        }
+    }
+
+    async fn delete(&self, sha256: &str) -> Result<(), BlobError> {
+        let Some(place) = location(sha256) else { return Ok(()) };
+        match self.store.delete(&place).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(map(&error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_disk_is_told_as_full_however_deep_the_cause() {
+        let deep = io::Error::other(io::Error::from(ErrorKind::PermissionDenied));
+        for (cause, full) in [(io::Error::from_raw_os_error(28), true), (deep, false)] {
+            let error = object_store::Error::Generic { store: "test", source: Box::new(cause) };
+            assert_eq!(matches!(map(&error), BlobError::Full(_)), full, "{error}");
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! The redb database behind the embedded store: its tables, reads, transactions, and reopening.
+
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use bytes::Bytes;
+use redb::{Durability, ReadableDatabase, ReadableTable, Table, TableDefinition};
+
+use crate::ports::{Change, Commit, Entry, Precondition, Revision, Write};
+
+/// Key → the revision that wrote it (8 bytes, big-endian), then the value.
+const ENTRIES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("entries");
+const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
+const REVISION: &str = "revision";
+const VERSION_BYTES: usize = 8;
+
+pub(super) type Opener = Box<dyn Fn() -> Result<redb::Database, redb::Error> + Send + Sync>;
+
+/// Why a read or a transaction did not come about.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("{0}")]
+    Redb(redb::Error),
+    /// Closed since an error, and reopening failed for this reason.
+    #[error("{0}")]
+    Down(String),
+}
+
+impl<E: Into<redb::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Redb(error.into())
+    }
+}
+
+/// A transaction that is not there, or of which it is not known.
+pub(super) enum Failed {
+    /// Nothing was written.
+    Before(Failure),
+    /// The commit itself failed behind its first flush; only the reopened file knows whether it was written.
+    InCommit(Failure),
+}
+
+impl<E: Into<Failure>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self::Before(error.into())
+    }
+}
+
+/// What a transaction came to, durably.
+pub(super) struct Done {
+    /// For each commit its revision, or the precondition that did not hold.
+    pub(super) outcomes: Vec<Result<Revision, usize>>,
+    pub(super) revision: Revision,
+    pub(super) changes: Vec<Change>,
+}
+
+/// redb refuses everything after an I/O error until it is closed and opened again; `reopen` does so.
+pub(super) struct Database {
+    open: Opener,
+    /// Successful ones of the storage, ever.
+    flushes: Arc<AtomicU64>,
+    /// Held for reading by every use, so that nothing uses a database that is being replaced.
+    current: RwLock<Result<redb::Database, String>>,
+    reopen_asked: AtomicBool,
+}
+
+impl Database {
+    pub(super) fn open(open: Opener, flushes: Arc<AtomicU64>) -> Result<(Self, Revision), redb::Error> {
+        let (database, revision) = prepared(&open)?;
+        let current = RwLock::new(Ok(database));
+        Ok((Self { open, flushes, current, reopen_asked: AtomicBool::new(false) }, revision))
+    }
+
+    /// Closes the database if it is open, and opens it again.
+    pub(super) fn reopen(&self) -> Result<Revision, String> {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        // The former must be closed before the next can lock the file.
+        *current = Err("it is being reopened".into());
+        self.reopen_asked.store(false, Ordering::Relaxed);
+        match prepared(&self.open) {
+            Ok((database, revision)) => {
+                *current = Ok(database);
+                Ok(revision)
+            }
+            Err(error) => {
+                let text = error.to_string();
+                *current = Err(text.clone());
+                Err(text)
+            }
+        }
+    }
+
+    /// Puts it out of use, for this reason.
+    pub(super) fn shut(&self, reason: String) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Err(reason);
+    }
+
+    pub(super) fn close(&self) {
+        self.shut("it is closed".into());
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.current().is_ok()
+    }
+
+    /// Whether the caller is the first to ask since the last reopening.
+    pub(super) fn ask_reopen(&self) -> bool {
+        !self.reopen_asked.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn get(&self, key: &str) -> Result<Option<Entry>, Failure> {
+        let current = self.current();
+        let entries = usable(&current)?.begin_read()?.open_table(ENTRIES)?;
+        let Some(stored) = entries.get(key.as_bytes())? else { return Ok(None) };
+        let (version, value) = split(stored.value())?;
+        Ok(Some(Entry { key: key.to_owned(), value: Bytes::copy_from_slice(value), version }))
+    }
+
+    pub(super) fn range(&self, span: &Span, limit: usize) -> Result<Vec<Entry>, Failure> {
+        let current = self.current();
+        let entries = usable(&current)?.begin_read()?.open_table(ENTRIES)?;
+        let mut range = entries.range::<&[u8]>(span.bounds())?;
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let Some(entry) = (if span.descending { range.next_back() } else { range.next() }) else { break };
+            let (key, stored) = entry?;
+            let key = str::from_utf8(key.value()).map_err(|_| corrupted("a key is not UTF-8"))?.to_owned();
+            let (version, value) = split(stored.value())?;
+            found.push(Entry { key, value: Bytes::copy_from_slice(value), version });
+        }
+        Ok(found)
+    }
+
+    /// All commits in one durable transaction, in order, each against the state that those before it made. One that
+    /// conflicts writes nothing and leaves the others alone.
+    pub(super) fn transact<'a>(
+        &self,
+        mut revision: Revision,
+        commits: impl Iterator<Item = &'a Commit>,
+    ) -> Result<Done, Failed> {
+        let current = self.current();
+        let transaction = begin_write(usable(&current)?)?;
+        let mut outcomes = Vec::new();
+        let mut changes = Vec::new();
+        {
+            let mut entries = transaction.open_table(ENTRIES)?;
+            for commit in commits {
+                if let Some(index) = conflict(&entries, &commit.preconditions)? {
+                    outcomes.push(Err(index));
+                    continue;
+                }
+                revision.0 += 1;
+                apply(&mut entries, revision, &commit.writes)?;
+                changes.extend(commit.writes.iter().map(|write| Change { revision, key: key_of(write).to_owned() }));
+                outcomes.push(Ok(revision));
+            }
+        }
+        if outcomes.iter().all(Result::is_err) {
+            transaction.abort()?;
+            return Ok(Done { outcomes, revision, changes });
+        }
+        transaction.open_table(COUNTERS)?.insert(REVISION, revision.0)?;
+        let flushes = self.flushes.load(Ordering::Relaxed);
+        transaction.commit().map_err(|error| {
+            let flushed = self.flushes.load(Ordering::Relaxed) > flushes;
+            if flushed { Failed::InCommit(error.into()) } else { Failed::Before(error.into()) }
+        })?;
+        Ok(Done { outcomes, revision, changes })
+    }
+
+    fn current(&self) -> RwLockReadGuard<'_, Result<redb::Database, String>> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn usable(current: &Result<redb::Database, String>) -> Result<&redb::Database, Failure> {
+    current.as_ref().map_err(|reason| Failure::Down(reason.clone()))
+}
+
+/// An open database that has its tables, with its newest revision.
+fn prepared(open: &Opener) -> Result<(redb::Database, Revision), redb::Error> {
+    let database = open()?;
+    match database.begin_read()?.open_table(COUNTERS) {
+        Ok(counters) => {
+            let revision = counters.get(REVISION)?.map_or(0, |stored| stored.value());
+            return Ok((database, Revision(revision)));
+        }
+        Err(redb::TableError::TableDoesNotExist(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let transaction = begin_write(&database)?;
+    transaction.open_table(ENTRIES)?;
+    transaction.open_table(COUNTERS)?.insert(REVISION, 0)?;
+    transaction.commit()?;
+    Ok((database, Revision(0)))
+}
+
+/// Two-phase commit and quick repair make opening after a crash a matter of reading, not of walking all pages.
+fn begin_write(database: &redb::Database) -> Result<redb::WriteTransaction, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    Ok(transaction)
+}
+
+type Entries<'txn> = Table<'txn, &'static [u8], &'static [u8]>;
+
+/// The first precondition that does not hold.
+fn conflict(entries: &Entries<'_>, preconditions: &[Precondition]) -> Result<Option<usize>, Failure> {
+    for (index, precondition) in preconditions.iter().enumerate() {
+        let holds = match precondition {
+            Precondition::Absent(key) => entries.get(key.as_bytes())?.is_none(),
+            Precondition::Exists(key) => entries.get(key.as_bytes())?.is_some(),
+            Precondition::At(key, version) => match entries.get(key.as_bytes())? {
+                Some(stored) => split(stored.value())?.0 == *version,
+                None => false,
+            },
+            Precondition::NoneUnder(prefix) => match entries.range(prefix.as_bytes()..)?.next() {
+                Some(first) => !first?.0.value().starts_with(prefix.as_bytes()),
+                None => true,
+            },
+        };
+        if !holds {
+            return Ok(Some(index));
+        }
+    }
+    Ok(None)
+}
+
+fn apply(entries: &mut Entries<'_>, revision: Revision, writes: &[Write]) -> Result<(), Failure> {
+    for write in writes {
+        match write {
+            Write::Put(key, value) => {
+                let mut place = entries.insert_reserve(key.as_bytes(), VERSION_BYTES + value.len())?;
+                let (version, rest) = place.as_mut().split_at_mut(VERSION_BYTES);
+                version.copy_from_slice(&revision.0.to_be_bytes());
+                rest.copy_from_slice(value);
+            }
+            Write::Delete(key) => {
+                entries.remove(key.as_bytes())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn key_of(write: &Write) -> &str {
+    match write {
+        Write::Put(key, _) | Write::Delete(key) => key,
+    }
+}
+
+fn split(stored: &[u8]) -> Result<(Revision, &[u8]), Failure> {
+    let (version, value) =
+        stored.split_first_chunk::<VERSION_BYTES>().ok_or_else(|| corrupted("a value has no version"))?;
+    Ok((Revision(u64::from_be_bytes(*version)), value))
+}
+
+fn corrupted(text: &str) -> Failure {
+    Failure::Redb(redb::Error::Corrupted(text.into()))
+}
+
+/// A part of the keys, and the end to begin from.
+pub(super) struct Span {
+    lower: Bound<Vec<u8>>,
+    upper: Bound<Vec<u8>>,
+    descending: bool,
+}
+
+impl Span {
+    /// `None` when no key can be in it.
+    pub(super) fn new(prefix: &str, after: Option<&str>, descending: bool) -> Option<Self> {
+        let mut lower = Bound::Included(prefix.as_bytes().to_vec());
+        // The first key behind all that begin with the prefix. No byte of UTF-8 is 255, so one more always fits.
+        let mut end = prefix.as_bytes().to_vec();
+        if let Some(last) = end.last_mut() {
+            *last += 1;
+        }
+        let mut upper = if end.is_empty() { Bound::Unbounded } else { Bound::Excluded(end.clone()) };
+        if let Some(after) = after.map(str::as_bytes) {
+            let behind = !end.is_empty() && after >= end.as_slice();
+            let before = after < prefix.as_bytes();
+            match (descending, before, behind) {
+                (false, false, true) | (true, true, false) => return None,
+                (false, false, false) => lower = Bound::Excluded(after.to_vec()),
+                (true, false, false) => upper = Bound::Excluded(after.to_vec()),
+                _ => {}
+            }
+        }
+        Some(Self { lower, upper, descending })
+    }
+
+    fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        (self.lower.as_ref().map(Vec::as_slice), self.upper.as_ref().map(Vec::as_slice))
+    }
+}

@@ -1,0 +1,188 @@
+//! EmbeddedStore: a MetaStore in one file (redb), for a node without a metadata server.
+//!
+//! Commits wait in a bounded queue; one thread drains it into each transaction (group commit), so that many
+//! commits share the two flushes of a durable transaction. Reads run on the caller's thread beside it.
+
+mod counted;
+pub mod data_dir;
+mod database;
+mod writer;
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use redb::StorageBackend;
+use redb::backends::FileBackend;
+use tokio::sync::{Semaphore, oneshot};
+
+use self::counted::Counted;
+use self::database::{Database, Failure, Span};
+use self::writer::{Job, Request, Writer};
+use super::changes::ChangeLog;
+use crate::ports::{Changes, Commit, CommitError, Entry, MetaStore, Precondition, ReadError, Revision, Write};
+
+/// Keys and values of one commit.
+pub const MAX_COMMIT_BYTES: usize = 64 * 1024 * 1024;
+/// Commits that wait or are being written.
+const MAX_QUEUED: usize = 1024;
+/// What they hold together.
+const MAX_QUEUED_BYTES: usize = 128 * 1024 * 1024;
+/// Ranges of more entries than this run on the blocking pool: they take longer than the hand-over (~10 µs).
+const DIRECT_ENTRIES: usize = 100;
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("cannot open the metadata database")]
+    Database(#[source] redb::Error),
+    #[error("cannot use the metadata database's file")]
+    File(#[source] io::Error),
+    #[error("cannot start the thread that writes the metadata database")]
+    Thread(#[source] io::Error),
+}
+
+pub struct EmbeddedStore {
+    database: Arc<Database>,
+    changes: Arc<ChangeLog>,
+    queued_bytes: Arc<Semaphore>,
+    /// `None` only while dropping.
+    queue: Option<SyncSender<Job>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl EmbeddedStore {
+    /// Opens the file, and makes it when it is not there. `cache_bytes` bounds the memory for its pages.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is in use by another process, or is no such database.
+    pub fn open(path: &Path, cache_bytes: usize) -> Result<Self, OpenError> {
+        let file = path.to_owned();
+        let store = Self::open_with(cache_bytes, move || {
+            let file = File::options().read(true).write(true).create(true).truncate(false).open(&file)?;
+            FileBackend::new(file).map_err(io::Error::other)
+        })?;
+        // The file's name must survive a power loss as surely as its content.
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(directory).and_then(|directory| directory.sync_all()).map_err(OpenError::File)?;
+        Ok(store)
+    }
+
+    /// Opens over any storage. `storage` is asked again after each I/O error, once the former is closed.
+    ///
+    /// # Errors
+    /// When the storage cannot be opened, or holds no such database.
+    pub fn open_with<B: StorageBackend>(
+        cache_bytes: usize,
+        storage: impl Fn() -> io::Result<B> + Send + Sync + 'static,
+    ) -> Result<Self, OpenError> {
+        let flushes = Arc::new(AtomicU64::new(0));
+        let counted = flushes.clone();
+        let open = move || {
+            let storage = Counted { storage: storage().map_err(redb::Error::Io)?, flushes: counted.clone() };
+            Ok(redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(storage)?)
+        };
+        let (database, revision) = Database::open(Box::new(open), flushes).map_err(OpenError::Database)?;
+        let database = Arc::new(database);
+        let changes = Arc::new(ChangeLog::new(revision));
+        // Each commit holds at least its share of the bytes, so the channel never fills; one more place is for `Reopen`.
+        let (queue, jobs) = sync_channel(MAX_QUEUED + 1);
+        let writer = Writer::new(jobs, database.clone(), changes.clone());
+        let writer = std::thread::Builder::new()
+            .name("meta-writer".into())
+            .spawn(move || writer.run())
+            .map_err(OpenError::Thread)?;
+        let queued_bytes = Arc::new(Semaphore::new(MAX_QUEUED_BYTES));
+        Ok(Self { database, changes, queued_bytes, queue: Some(queue), writer: Some(writer) })
+    }
+
+    fn enqueue(&self, job: Job) -> Result<(), CommitError> {
+        let stopped = || CommitError::Unavailable("its writer has stopped".into());
+        self.queue.as_ref().ok_or_else(stopped)?.try_send(job).map_err(|_| stopped())
+    }
+
+    fn read_failed(&self, failure: Failure) -> ReadError {
+        // After an I/O error the database refuses everything until it is reopened, which is the writer's work.
+        if self.database.ask_reopen() {
+            let _ = self.enqueue(Job::Reopen);
+        }
+        ReadError::Unavailable(failure.to_string())
+    }
+}
+
+impl Drop for EmbeddedStore {
+    /// Waits until what is queued is durable, and closes the file.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the writer of the metadata database has panicked");
+        }
+        self.database.close();
+    }
+}
+
+#[async_trait]
+impl MetaStore for EmbeddedStore {
+    /// Dropping the future does not take the commit back.
+    async fn commit(&self, commit: Commit) -> Result<Revision, CommitError> {
+        let size_bytes = size_bytes(&commit);
+        if size_bytes > MAX_COMMIT_BYTES {
+            return Err(CommitError::TooLarge { size_bytes, limit_bytes: MAX_COMMIT_BYTES });
+        }
+        let held = size_bytes.max(MAX_QUEUED_BYTES / MAX_QUEUED);
+        let held = u32::try_from(held).expect("at most MAX_COMMIT_BYTES");
+        let permit = self.queued_bytes.clone().acquire_many_owned(held).await.expect("never closed");
+        let (answer, answered) = oneshot::channel();
+        self.enqueue(Job::Commit(Request { commit, size_bytes, answer, _permit: permit }))?;
+        answered.await.unwrap_or_else(|_| Err(CommitError::Unknown("its writer has stopped".into())))
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Entry>, ReadError> {
+        self.database.get(key).map_err(|failure| self.read_failed(failure))
+    }
+
+    async fn range(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        descending: bool,
+        limit: usize,
+    ) -> Result<Vec<Entry>, ReadError> {
+        let Some(span) = Span::new(prefix, after, descending) else { return Ok(Vec::new()) };
+        let entries = if limit <= DIRECT_ENTRIES {
+            self.database.range(&span, limit)
+        } else {
+            let database = self.database.clone();
+            let read = tokio::task::spawn_blocking(move || database.range(&span, limit)).await;
+            read.unwrap_or_else(|error| Err(Failure::Down(error.to_string())))
+        };
+        entries.map_err(|failure| self.read_failed(failure))
+    }
+
+    async fn changes(&self, cursor: Revision) -> Result<Changes, ReadError> {
+        Ok(self.changes.after(cursor).await)
+    }
+
+    async fn revision(&self) -> Result<Revision, ReadError> {
+        Ok(self.changes.revision())
+    }
+}
+
+/// What a commit counts for against limits: its keys and values.
+pub(super) fn size_bytes(commit: &Commit) -> usize {
+    let preconditions = commit.preconditions.iter().map(|precondition| match precondition {
+        Precondition::Absent(key) | Precondition::Exists(key) | Precondition::At(key, _) => key.len(),
+        Precondition::NoneUnder(prefix) => prefix.len(),
+    });
+    let writes = commit.writes.iter().map(|write| match write {
+        Write::Put(key, value) => key.len() + value.len(),
+        Write::Delete(key) => key.len(),
+    });
+    preconditions.sum::<usize>() + writes.sum::<usize>()
+}

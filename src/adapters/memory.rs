@@ -1,0 +1,170 @@
+//! Stores in memory, for tests: plain, and alike in what they answer.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use futures::stream;
+use sha2::{Digest, Sha256};
+
+use super::changes::ChangeLog;
+use super::embedded::{MAX_COMMIT_BYTES, size_bytes};
+use super::hex;
+use crate::ports::{
+    BinaryStore, BlobError, BlobReader, BlobWriter, Change, Changes, Commit, CommitError, Entry, MetaStore,
+    Precondition, ReadError, Revision, Write,
+};
+
+type Map = BTreeMap<String, (Revision, Bytes)>;
+
+pub struct MemoryStore {
+    entries: Mutex<Map>,
+    changes: ChangeLog,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self { entries: Mutex::default(), changes: ChangeLog::new(Revision(0)) }
+    }
+}
+
+#[async_trait]
+impl MetaStore for MemoryStore {
+    async fn commit(&self, commit: Commit) -> Result<Revision, CommitError> {
+        let size_bytes = size_bytes(&commit);
+        if size_bytes > MAX_COMMIT_BYTES {
+            return Err(CommitError::TooLarge { size_bytes, limit_bytes: MAX_COMMIT_BYTES });
+        }
+        let mut entries = lock(&self.entries);
+        if let Some(index) = commit.preconditions.iter().position(|precondition| !holds(&entries, precondition)) {
+            return Err(CommitError::Conflict(index));
+        }
+        let revision = Revision(self.changes.revision().0 + 1);
+        let mut changes = Vec::new();
+        for write in commit.writes {
+            let key = match write {
+                Write::Put(key, value) => {
+                    entries.insert(key.clone(), (revision, value));
+                    key
+                }
+                Write::Delete(key) => {
+                    entries.remove(&key);
+                    key
+                }
+            };
+            changes.push(Change { revision, key });
+        }
+        // Under the lock, so that revisions are published in order.
+        self.changes.publish(revision, changes);
+        Ok(revision)
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Entry>, ReadError> {
+        Ok(lock(&self.entries).get_key_value(key).map(entry))
+    }
+
+    async fn range(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        descending: bool,
+        limit: usize,
+    ) -> Result<Vec<Entry>, ReadError> {
+        let entries = lock(&self.entries);
+        let under = entries.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
+        Ok(if descending {
+            let mut under: Vec<_> = under.filter(|(key, _)| after.is_none_or(|after| key.as_str() < after)).collect();
+            under.reverse();
+            under.into_iter().take(limit).map(entry).collect()
+        } else {
+            under.filter(|(key, _)| after.is_none_or(|after| key.as_str() > after)).take(limit).map(entry).collect()
+        })
+    }
+
+    async fn changes(&self, cursor: Revision) -> Result<Changes, ReadError> {
+        Ok(self.changes.after(cursor).await)
+    }
+
+    async fn revision(&self) -> Result<Revision, ReadError> {
+        Ok(self.changes.revision())
+    }
+}
+
+fn holds(entries: &Map, precondition: &Precondition) -> bool {
+    match precondition {
+        Precondition::Absent(key) => !entries.contains_key(key),
+        Precondition::Exists(key) => entries.contains_key(key),
+        Precondition::At(key, version) => entries.get(key).is_some_and(|(found, _)| found == version),
+        Precondition::NoneUnder(prefix) => !entries.keys().any(|key| key.starts_with(prefix)),
+    }
+}
+
+fn entry((key, (version, value)): (&String, &(Revision, Bytes))) -> Entry {
+    Entry { key: key.clone(), value: value.clone(), version: *version }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+type Blobs = Arc<Mutex<HashMap<String, Bytes>>>;
+
+#[derive(Default)]
+pub struct MemoryBlobs {
+    blobs: Blobs,
+}
+
+struct MemoryBlobWriter {
+    blobs: Blobs,
+    content: BytesMut,
+}
+
+#[async_trait]
+impl BlobWriter for MemoryBlobWriter {
+    async fn write(&mut self, chunk: Bytes) -> Result<(), BlobError> {
+        self.content.extend_from_slice(&chunk);
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>, expected: Option<&str>) -> Result<(String, u64), BlobError> {
+        let content = self.content.freeze();
+        let found = hex(&Sha256::digest(&content));
+        if let Some(expected) = expected
+            && expected != found
+        {
+            return Err(BlobError::WrongHash { expected: expected.to_owned(), found });
+        }
+        let size = content.len() as u64;
+        lock(&self.blobs).insert(found.clone(), content);
+        Ok((found, size))
+    }
+}
+
+#[async_trait]
+impl BinaryStore for MemoryBlobs {
+    async fn create(&self) -> Result<Box<dyn BlobWriter>, BlobError> {
+        Ok(Box::new(MemoryBlobWriter { blobs: self.blobs.clone(), content: BytesMut::new() }))
+    }
+
+    async fn read(&self, sha256: &str, offset: u64, length: Option<u64>) -> Result<(BlobReader, u64), BlobError> {
+        let content = lock(&self.blobs).get(sha256).cloned().ok_or_else(|| BlobError::NotFound(sha256.to_owned()))?;
+        let size = content.len() as u64;
+        let begin = offset.min(size);
+        let end = begin.saturating_add(length.unwrap_or(size)).min(size);
+        let index = |position: u64| usize::try_from(position).expect("within the content");
+        let part = content.slice(index(begin)..index(end));
+        let chunks = if part.is_empty() { Vec::new() } else { vec![Ok(part)] };
+        Ok((stream::iter(chunks).boxed(), size))
+    }
+
+    async fn size(&self, sha256: &str) -> Result<Option<u64>, BlobError> {
+        Ok(lock(&self.blobs).get(sha256).map(|content| content.len() as u64))
+    }
+
+    async fn delete(&self, sha256: &str) -> Result<(), BlobError> {
+        lock(&self.blobs).remove(sha256);
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! ProcessLauncher: a shim as a process of this machine.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rustix::process::Signal;
+use tokio::process::{Child, Command};
+
+use crate::api::driver::spec::{self, Spec};
+use crate::ports::{LaunchError, Launched, Launcher};
+use crate::runtime::processes::{self, Process};
+
+const KILL_AGAIN: Duration = Duration::from_millis(20);
+/// Signals are repeated so often; what is left after that cannot be killed.
+const KILL_ROUNDS: u32 = 250;
+
+pub struct ProcessLauncher {
+    executable: PathBuf,
+    base: PathBuf,
+}
+
+impl ProcessLauncher {
+    /// Starts `executable` with `shim --directory <base>/<context>-<attempt>`; `base` is absolute.
+    pub fn new(executable: PathBuf, base: PathBuf) -> Self {
+        Self { executable, base }
+    }
+
+    fn start(&self, spec: &Spec, directory: &Path) -> io::Result<Child> {
+        let text = serde_json::to_vec(spec)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(directory.join(spec::FILE))?;
+        file.write_all(&text)?;
+        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(directory.join("shim.log"))?;
+        Command::new(&self.executable)
+            .args(["shim", "--directory"])
+            .arg(directory)
+            .current_dir(directory)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+    }
+}
+
+#[async_trait]
+impl Launcher for ProcessLauncher {
+    async fn launch(&self, spec: &Spec) -> Result<Launched, LaunchError> {
+        let directory = self.base.join(format!("{}-{}", spec.context, spec.attempt));
+        let failed = |error: io::Error| LaunchError(format!("{}: {error}", directory.display()));
+        fs::create_dir_all(&self.base).map_err(failed)?;
+        DirBuilder::new().mode(0o700).create(&directory).map_err(failed)?;
+        let launched = self.start(spec, &directory).and_then(|mut child| {
+            // It is our child and not reaped yet, so the id is its own even if it has ended already.
+            let process = child.id().and_then(processes::find).ok_or(io::ErrorKind::NotFound)?;
+            // Without this it would stay a zombie until the server ends.
+            tokio::spawn(async move { child.wait().await });
+            Ok(process)
+        });
+        match launched {
+            Ok(Process { pid, start_ticks }) => {
+                Ok(Launched { pid, start_ticks, directory: directory.display().to_string() })
+            }
+            Err(error) => {
+                let _ = fs::remove_dir_all(&directory);
+                Err(failed(error))
+            }
+        }
+    }
+
+    fn alive(&self, launched: &Launched) -> bool {
+        processes::alive(process(launched))
+    }
+
+    async fn kill(&self, launched: &Launched) {
+        let shim = process(launched);
+        // A stopped shim does not act, and as their subreaper it keeps together what runs below it.
+        if processes::signal(shim, Signal::STOP) {
+            until_none(|| if processes::alive(shim) { processes::descendants(shim.pid) } else { Vec::new() }).await;
+        }
+        until_none(|| if processes::alive(shim) { vec![shim] } else { Vec::new() }).await;
+        // The driver of a shim that had ended before lost its parent; it is known by its environment.
+        let driver = format!("DOYEN_DRIVER_DIR={}/work", launched.directory);
+        until_none(|| processes::with_environment(&driver)).await;
+        let _ = fs::remove_dir_all(&launched.directory);
+    }
+}
+
+fn process(launched: &Launched) -> Process {
+    Process { pid: launched.pid, start_ticks: launched.start_ticks }
+}
+
+async fn until_none(list: impl Fn() -> Vec<Process>) {
+    for _ in 0..KILL_ROUNDS {
+        let left = list();
+        if left.is_empty() {
+            return;
+        }
+        for process in left {
+            processes::signal(process, Signal::KILL);
+        }
+        tokio::time::sleep(KILL_AGAIN).await;
+    }
+}

@@ -1,0 +1,223 @@
+//! What types alone cannot say: ranges, and keys that must go together.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::error::{Errors, Problem};
+use super::schema::{Config, Driver};
+
+/// Longest name of a node, in bytes.
+const MAX_NODE_NAME_BYTES: usize = 64;
+
+/// The deepest nesting that is safe to walk by recursion.
+const MAX_HOCON_DEPTH: usize = 1000;
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// A rule that does not hold, and the keys that it is about.
+pub(super) struct Invalid {
+    pub(super) keys: Vec<String>,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+}
+
+impl Config {
+    /// Whether the values go together. `load` has asked already; this is for a `Config` that was made by hand.
+    ///
+    /// # Errors
+    /// Every rule that does not hold.
+    pub fn validate(&self) -> Result<(), Errors> {
+        let problem = |found: Invalid| Problem { origin: None, message: found.message, hint: found.hint };
+        let problems: Vec<Problem> = invalid(self).into_iter().map(problem).collect();
+        if problems.is_empty() { Ok(()) } else { Err(Errors(problems)) }
+    }
+}
+
+pub(super) fn invalid(config: &Config) -> Vec<Invalid> {
+    let mut rules = Rules(Vec::new());
+    node(config, &mut rules);
+    listen(config.http.listen, config.http.insecure, &mut rules);
+    not_zero(config, &mut rules);
+    durations(config, &mut rules);
+    limits(config, &mut rules);
+    drivers(&config.drivers.0, &mut rules);
+    security(config, &mut rules);
+    log_level(&config.log.level, &mut rules);
+    rules.0
+}
+
+struct Rules(Vec<Invalid>);
+
+impl Rules {
+    fn hold(&mut self, holds: bool, keys: &[&str], message: impl Into<String>, hint: Option<&str>) {
+        if !holds {
+            let keys = keys.iter().map(|&key| key.to_owned()).collect();
+            self.0.push(Invalid { keys, message: message.into(), hint: hint.map(str::to_owned) });
+        }
+    }
+}
+
+fn node(config: &Config, rules: &mut Rules) {
+    let name = &config.node.name;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let good = !name.is_empty()
+        && name.len() <= MAX_NODE_NAME_BYTES
+        && name.chars().all(allowed)
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    rules.hold(
+        good,
+        &["node.name"],
+        format!("`node.name` is {name:?}; it has to be 1 to {MAX_NODE_NAME_BYTES} letters, digits, `-`, `_` or `.`, and begin with a letter or digit"),
+        Some("a host name will do"),
+    );
+    let directory = &config.node.data_dir;
+    rules.hold(!directory.as_os_str().is_empty(), &["node.data-dir"], "`node.data-dir` is empty", None);
+}
+
+fn listen(address: SocketAddr, insecure: bool, rules: &mut Rules) {
+    rules.hold(
+        insecure || address.ip().is_loopback(),
+        &["http.listen"],
+        format!(
+            "`http.listen` is {address}, which others can reach, and nothing authenticates them: whoever reaches a job server runs code on it"
+        ),
+        Some("listen on 127.0.0.1 behind a proxy that authenticates, or, on a network that you trust, set `http.insecure = true`"),
+    );
+}
+
+fn not_zero(config: &Config, rules: &mut Rules) {
+    let Config { http, jobs, contexts, store, callbacks, hocon, .. } = config;
+    let wide = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    for (key, number) in [
+        ("http.max-connections", wide(http.max_connections)),
+        ("http.max-requests", wide(http.max_requests)),
+        ("http.max-body-bytes", http.max_body_bytes),
+        ("http.max-upload-bytes", http.max_upload_bytes),
+        ("jobs.max-per-context", jobs.max_per_context.into()),
+        ("jobs.list-limit", wide(jobs.list_limit)),
+        ("jobs.max-list-limit", wide(jobs.max_list_limit)),
+        ("jobs.max-result-bytes", jobs.max_result_bytes),
+        ("jobs.log-bytes", jobs.log_bytes),
+        ("contexts.max", wide(contexts.max)),
+        ("store.cache-bytes", wide(store.cache_bytes)),
+        ("store.driver-cache-bytes", store.driver_cache_bytes),
+        ("store.max-unpacked-bytes", store.max_unpacked_bytes),
+        ("store.max-archive-entries", store.max_archive_entries),
+        ("callbacks.attempts", callbacks.attempts.into()),
+        ("callbacks.concurrency", wide(callbacks.concurrency)),
+        ("callbacks.queue", wide(callbacks.queue)),
+        ("hocon.max-depth", wide(hocon.max_depth)),
+        ("hocon.max-values", wide(hocon.max_values)),
+        ("hocon.max-expanded-bytes", wide(hocon.max_expanded_bytes)),
+    ] {
+        rules.hold(number > 0, &[key], format!("`{key}` must not be 0"), None);
+    }
+}
+
+fn durations(config: &Config, rules: &mut Rules) {
+    let Config { jobs, contexts, callbacks, .. } = config;
+    for (key, duration) in [
+        ("jobs.sync-timeout", jobs.sync_timeout),
+        ("jobs.max-wait", jobs.max_wait),
+        ("contexts.creation-timeout", contexts.creation_timeout),
+        ("contexts.orphan-timeout", contexts.orphan_timeout),
+        ("callbacks.timeout", callbacks.timeout),
+        ("callbacks.backoff", callbacks.backoff),
+    ] {
+        rules.hold(duration > Duration::ZERO, &[key], format!("`{key}` must not be 0"), None);
+    }
+    rules.hold(
+        contexts.fence_wait > contexts.orphan_timeout,
+        &["contexts.fence-wait", "contexts.orphan-timeout"],
+        "`contexts.fence-wait` must be longer than `contexts.orphan-timeout`",
+        Some("otherwise a context could be given up while its driver still works"),
+    );
+}
+
+fn limits(config: &Config, rules: &mut Rules) {
+    let Config { jobs, contexts, hocon, .. } = config;
+    rules.hold(
+        jobs.list_limit <= jobs.max_list_limit,
+        &["jobs.list-limit", "jobs.max-list-limit"],
+        "`jobs.list-limit` is over `jobs.max-list-limit`",
+        None,
+    );
+    rules.hold(
+        jobs.sync_timeout <= jobs.max_wait,
+        &["jobs.sync-timeout", "jobs.max-wait"],
+        "`jobs.sync-timeout` is over `jobs.max-wait`",
+        None,
+    );
+    rules.hold(
+        jobs.inline_result_bytes <= jobs.max_result_bytes,
+        &["jobs.inline-result-bytes", "jobs.max-result-bytes"],
+        "`jobs.inline-result-bytes` is over `jobs.max-result-bytes`",
+        None,
+    );
+    rules.hold(
+        hocon.max_depth <= MAX_HOCON_DEPTH,
+        &["hocon.max-depth"],
+        format!("`hocon.max-depth` is over {MAX_HOCON_DEPTH}"),
+        None,
+    );
+    let factory = !contexts.default_factory.trim().is_empty();
+    rules.hold(factory, &["contexts.default-factory"], "`contexts.default-factory` is empty", None);
+}
+
+fn drivers(drivers: &BTreeMap<String, Driver>, rules: &mut Rules) {
+    for (kind, driver) in drivers {
+        let key = |name: &str| format!("drivers.{kind}.{name}");
+        let word = !kind.is_empty() && kind.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        let message = format!("`{kind}` cannot name a kind of driver; use letters, digits, `-` and `_`");
+        rules.hold(word, &[&key("executable")], message, None);
+        let message = format!("`{}` is empty", key("executable"));
+        rules.hold(!driver.executable.trim().is_empty(), &[&key("executable")], message, None);
+        rules.hold(
+            driver.log_bytes != Some(0),
+            &[&key("log-bytes")],
+            format!("`{}` must not be 0", key("log-bytes")),
+            None,
+        );
+        for (name, value) in &driver.environment {
+            let good = !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
+            let key = key(&format!("environment.{name}"));
+            rules.hold(good, &[&key], format!("`{key}` cannot be an environment variable"), None);
+        }
+    }
+}
+
+fn security(config: &Config, rules: &mut Rules) {
+    let host = |name: &String| {
+        let name = name.strip_prefix("*.").unwrap_or(name);
+        name == "*" || (!name.is_empty() && !name.contains(['/', '*', ' ', '@']))
+    };
+    let security = &config.security;
+    for (key, hosts) in
+        [("security.cp-hosts", &security.cp_hosts), ("security.callback-hosts", &security.callback_hosts)]
+    {
+        for name in hosts.iter().filter(|name| !host(name)) {
+            let hint = "write example.org, *.example.org or *";
+            rules.hold(false, &[key], format!("`{key}`: `{name}` is not a host"), Some(hint));
+        }
+    }
+    for directory in &security.cp_directories {
+        let message = format!("`security.cp-directories`: `{}` is not an absolute path", directory.display());
+        rules.hold(directory.is_absolute(), &["security.cp-directories"], message, None);
+    }
+    for origin in &config.http.cors_origins {
+        let good = origin == "*" || (origin.contains("://") && !origin.ends_with('/') && !origin.contains(' '));
+        let message = format!("`http.cors-origins`: `{origin}` is not an origin");
+        rules.hold(good, &["http.cors-origins"], message, Some("write https://example.org or *"));
+    }
+}
+
+fn log_level(text: &str, rules: &mut Rules) {
+    let level = |name: &str| LEVELS.contains(&name.to_ascii_lowercase().as_str());
+    let good = text.split(',').map(str::trim).all(|part| match part.split_once('=') {
+        Some((target, name)) => !target.trim().is_empty() && level(name.trim()),
+        None => level(part),
+    });
+    let hint = format!("one of {}; or more, like info,doyen::jobs=debug", LEVELS.join(", "));
+    rules.hold(good, &["log.level"], format!("`log.level` is {text:?}, which is no level"), Some(&hint));
+}

@@ -1,0 +1,128 @@
+//! One node: opens its stores, starts its actors, serves, and stops in order.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use doyen::adapters::archives::StoredArchives;
+use doyen::adapters::blobs::ObjectBinaryStore;
+use doyen::adapters::data_files::LocalDataFiles;
+use doyen::adapters::embedded::EmbeddedStore;
+use doyen::adapters::embedded::data_dir::DataDir;
+use doyen::adapters::outbound::HttpOutbound;
+use doyen::adapters::process::ProcessLauncher;
+use doyen::config::Config;
+use doyen::http;
+use doyen::jobs::callbacks::Callbacks;
+use doyen::jobs::context::Shared;
+use doyen::jobs::supervisor::stop_and_wait;
+use doyen::jobs::{ActiveJobs, Contexts, Records};
+use doyen::ports::{BinaryStore, Outbound};
+use doyen::service::{Parts, Service};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+/// Why the node did not start; each has an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    DataDir(#[from] doyen::adapters::embedded::data_dir::DataDirError),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+/// Runs until SIGTERM or SIGINT. SIGTERM leaves the drivers running, for the server that is started next; SIGINT (Ctrl-C)
+/// stops them too.
+pub async fn run(config: Config) -> Result<(), StartError> {
+    let mut terminate = handler(SignalKind::terminate())?;
+    let mut interrupt = handler(SignalKind::interrupt())?;
+    let data_dir = DataDir::open(&config.node.data_dir)?;
+    let listener = TcpListener::bind(config.http.listen)
+        .await
+        .map_err(|source| StartError::Listen { address: config.http.listen, source })?;
+    let address = listener.local_addr().context("the listener has no address")?;
+
+    let (stop, serving) = watch::channel(true);
+    let (service, contexts) = build(&config, &data_dir, address, serving.clone()).await?;
+    let server = tokio::spawn({
+        let settings = config.http.clone();
+        async move { http::serve(listener, http::router(service), &settings, serving).await }
+    });
+    println!("ready http://{address}");
+    // A closed stdout is no reason not to serve.
+    let _ = std::io::stdout().flush();
+    tracing::info!(%address, node = %config.node.name, data_dir = %data_dir.root().display(), "ready");
+
+    let stop_drivers = tokio::select! {
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => true,
+    };
+    tracing::info!(stop_drivers, "stopping");
+    if stop_drivers {
+        let all = contexts.registry().all();
+        futures::future::join_all(all.iter().map(|handle| stop_and_wait(handle, false))).await;
+    }
+    stop.send_replace(false);
+    server.await.context("the listener failed")?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn handler(kind: SignalKind) -> Result<Signal, StartError> {
+    Ok(signal(kind).context("cannot handle signals")?)
+}
+
+async fn build(
+    config: &Config,
+    data_dir: &DataDir,
+    address: SocketAddr,
+    serving: watch::Receiver<bool>,
+) -> Result<(Service, Contexts), StartError> {
+    let store = EmbeddedStore::open(&data_dir.meta(), config.store.cache_bytes).context("cannot open the metadata")?;
+    let records = Records::new(Arc::new(store));
+    let blobs: Arc<dyn BinaryStore> =
+        Arc::new(ObjectBinaryStore::open_local(&data_dir.blobs()).context("cannot open the binaries")?);
+    let outbound: Arc<dyn Outbound> = Arc::new(HttpOutbound::new(config.security.clone(), config.callbacks.timeout));
+    let data = LocalDataFiles::open(&data_dir.data()).context("cannot open the data files")?;
+    let program = std::env::current_exe().context("cannot find the own program")?;
+    let config = Arc::new(config.clone());
+    let active = ActiveJobs::default();
+    let shared = Shared {
+        config: Arc::clone(&config),
+        records: records.clone(),
+        active: active.clone(),
+        launcher: Arc::new(ProcessLauncher::new(program, data_dir.drivers())),
+        callbacks: Callbacks::new(Arc::clone(&outbound), Arc::clone(&blobs), config.callbacks.clone()),
+        registry: doyen::jobs::supervisor::Registry::default(),
+        servers: watch::channel(vec![format!("http://{}", reachable(address))]).1,
+    };
+    let contexts = Contexts::start(shared).await.map_err(|e| anyhow::anyhow!(e).context("cannot take up the contexts"))?;
+    let parts = Parts {
+        config,
+        records,
+        archives: Arc::new(StoredArchives::new(Arc::clone(&blobs))),
+        blobs,
+        contexts: contexts.clone(),
+        active,
+        outbound,
+        data: Arc::new(data),
+        serving,
+    };
+    Ok((Service::new(parts), contexts))
+}
+
+/// Where drivers on this machine reach a listener, which may listen everywhere.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let mut reachable = address;
+    if address.ip().is_unspecified() {
+        reachable.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    reachable
+}

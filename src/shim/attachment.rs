@@ -1,0 +1,323 @@
+//! The connection to one of the servers: made anew whenever it breaks, with backoff over all that are known.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::{Sink, Stream};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+use crate::api::driver::MAX_MESSAGE_BYTES;
+use crate::api::driver::attach::{HELLO_WITHIN_MS, PING_EVERY_MS, SILENT_AFTER_MS, close};
+use crate::runtime::{clock, random};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// An attachment that lasted less does not end the backoff.
+const STEADY_AFTER: Duration = Duration::from_secs(1);
+const BATCH: usize = 256;
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+#[derive(Debug)]
+pub enum Event {
+    /// Connected: say hello.
+    Open,
+    Messages(Vec<Utf8Bytes>),
+    /// Broken, or there was none; the next try follows by itself.
+    Lost(String),
+    /// The server will not have this attempt, now or later.
+    Refused(String),
+}
+
+enum State {
+    Pausing,
+    Connecting(JoinHandle<Result<Socket, String>>),
+    Open(Box<Connection>),
+    Off,
+}
+
+pub struct Attachment {
+    path: String,
+    servers: Vec<String>,
+    /// Index of the server that is tried or attached.
+    current: usize,
+    pause: Duration,
+    /// When `due` has something to do.
+    deadline: Instant,
+    state: State,
+}
+
+struct Connection {
+    socket: Socket,
+    output: VecDeque<Message>,
+    output_bytes: usize,
+    unflushed: bool,
+    heard_at: Instant,
+    /// When the first welcome came.
+    welcomed_at: Option<Instant>,
+    opened_at: Instant,
+    ping_at: Instant,
+}
+
+impl Attachment {
+    /// `servers` are base URLs.
+    pub fn new(context: &str, servers: Vec<String>) -> Self {
+        Self {
+            path: format!("/v1/drivers/{context}/attach"),
+            servers,
+            current: 0,
+            pause: FIRST_PAUSE,
+            deadline: clock::instant(),
+            state: State::Pausing,
+        }
+    }
+
+    /// The server has welcomed us and told which servers there are; an empty list changes nothing.
+    pub fn welcomed(&mut self, servers: &[String], now: Instant) {
+        if let State::Open(connection) = &mut self.state {
+            connection.welcomed_at.get_or_insert(now);
+        }
+        if !servers.is_empty() {
+            let current = self.servers.get(self.current).cloned();
+            self.servers = servers.to_vec();
+            self.current = self.servers.iter().position(|server| Some(server) == current.as_ref()).unwrap_or(0);
+        }
+    }
+
+    /// All servers, the attached one first.
+    pub fn servers(&self) -> Vec<String> {
+        let (before, from_current) = self.servers.split_at(self.current.min(self.servers.len()));
+        [from_current, before].concat()
+    }
+
+    /// When a server that has welcomed us was last heard.
+    pub fn heard_at(&self) -> Option<Instant> {
+        match &self.state {
+            State::Open(connection) if connection.welcomed_at.is_some() => Some(connection.heard_at),
+            _ => None,
+        }
+    }
+
+    /// Queues a message; `event` writes it. Lost when the connection breaks.
+    pub fn send(&mut self, text: Utf8Bytes) {
+        if let State::Open(connection) = &mut self.state {
+            connection.output_bytes += text.len();
+            connection.output.push_back(Message::Text(text));
+        }
+    }
+
+    /// What waits to be written, in bytes.
+    pub fn backlog_bytes(&self) -> usize {
+        if let State::Open(connection) = &self.state { connection.output_bytes } else { 0 }
+    }
+
+    /// No attachment from now on.
+    pub fn end(&mut self) {
+        self.state = State::Off;
+    }
+
+    /// Cuts the connection; the next server is tried after a pause.
+    pub fn cut(&mut self, now: Instant) {
+        if matches!(self.state, State::Off) {
+            return;
+        }
+        let steady = matches!(&self.state, State::Open(connection)
+            if connection.welcomed_at.is_some_and(|at| now.saturating_duration_since(at) > STEADY_AFTER));
+        if steady {
+            self.pause = FIRST_PAUSE;
+        }
+        self.state = State::Pausing;
+        self.current = if self.servers.is_empty() { 0 } else { (self.current + 1) % self.servers.len() };
+        self.deadline = now + self.pause.mul_f64(random::fraction().mul_add(0.5, 0.5));
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Pausing => Some(self.deadline),
+            State::Connecting(_) | State::Off => None,
+            State::Open(connection) => Some(connection.deadline()),
+        }
+    }
+
+    /// Connects, pings or gives up a silent server, if it is time.
+    pub fn due(&mut self, now: Instant) -> Option<Event> {
+        match &mut self.state {
+            State::Pausing if now >= self.deadline => {
+                let server = self.servers.get(self.current).map_or("", String::as_str);
+                self.state = State::Connecting(tokio::spawn(connect(server.to_owned(), self.path.clone())));
+                None
+            }
+            State::Open(connection) => {
+                let error = connection.due(now)?;
+                self.cut(now);
+                Some(Event::Lost(error))
+            }
+            _ => None,
+        }
+    }
+
+    /// Writes what is queued and waits for what comes. May be dropped and called again at any time.
+    pub async fn event(&mut self) -> Event {
+        match &mut self.state {
+            State::Pausing | State::Off => std::future::pending().await,
+            State::Connecting(connecting) => match connecting.await.unwrap_or_else(|error| Err(error.to_string())) {
+                Ok(socket) => {
+                    self.state = State::Open(Box::new(Connection::new(socket, clock::instant())));
+                    Event::Open
+                }
+                Err(error) => {
+                    self.cut(clock::instant());
+                    Event::Lost(error)
+                }
+            },
+            State::Open(connection) => match poll_fn(|context| connection.poll(context)).await {
+                Ok(messages) => Event::Messages(messages),
+                Err(Closed::Refused(reason)) => Event::Refused(reason),
+                Err(Closed::Lost(reason)) => {
+                    self.cut(clock::instant());
+                    Event::Lost(reason)
+                }
+            },
+        }
+    }
+}
+
+enum Closed {
+    Lost(String),
+    Refused(String),
+}
+
+impl Connection {
+    fn new(socket: Socket, now: Instant) -> Self {
+        Self {
+            socket,
+            output: VecDeque::new(),
+            output_bytes: 0,
+            unflushed: false,
+            heard_at: now,
+            welcomed_at: None,
+            opened_at: now,
+            ping_at: now + Duration::from_millis(PING_EVERY_MS),
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        self.silent_at().min(self.ping_at)
+    }
+
+    fn silent_at(&self) -> Instant {
+        match self.welcomed_at {
+            Some(_) => self.heard_at + Duration::from_millis(SILENT_AFTER_MS),
+            None => self.opened_at + Duration::from_millis(HELLO_WITHIN_MS),
+        }
+    }
+
+    fn due(&mut self, now: Instant) -> Option<String> {
+        if now >= self.silent_at() {
+            return Some("the server was silent".into());
+        }
+        if now >= self.ping_at {
+            self.ping_at = now + Duration::from_millis(PING_EVERY_MS);
+            self.output.push_back(Message::Ping(Bytes::new()));
+        }
+        None
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<Utf8Bytes>, Closed>> {
+        if let Poll::Ready(Err(error)) = self.write(context) {
+            // What the server said as it closed says more than that writing failed.
+            return Poll::Ready(Err(match self.read(context) {
+                Poll::Ready(Err(closed)) => closed,
+                _ => Closed::Lost(error.to_string()),
+            }));
+        }
+        self.read(context)
+    }
+
+    fn write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while !self.output.is_empty() {
+            std::task::ready!(Pin::new(&mut self.socket).poll_ready(context))?;
+            let Some(message) = self.output.pop_front() else { break };
+            if let Message::Text(text) = &message {
+                self.output_bytes -= text.len();
+            }
+            Pin::new(&mut self.socket).start_send(message)?;
+            self.unflushed = true;
+        }
+        if self.unflushed {
+            std::task::ready!(Pin::new(&mut self.socket).poll_flush(context))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn read(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<Utf8Bytes>, Closed>> {
+        let mut messages = Vec::new();
+        while messages.len() < BATCH {
+            let closed = match Pin::new(&mut self.socket).poll_next(context) {
+                Poll::Pending => break,
+                Poll::Ready(Some(Ok(message))) => {
+                    self.heard_at = clock::instant();
+                    match message {
+                        Message::Text(text) => {
+                            messages.push(text);
+                            continue;
+                        }
+                        Message::Close(frame) => {
+                            let frame = frame.map(|frame| (u16::from(frame.code), frame.reason.to_string()));
+                            judge(frame)
+                        }
+                        _ => continue,
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => Closed::Lost(error.to_string()),
+                Poll::Ready(None) => Closed::Lost("the server closed the connection".into()),
+            };
+            // What came before the end is not lost: the end is met again.
+            if messages.is_empty() {
+                return Poll::Ready(Err(closed));
+            }
+            if let Closed::Refused(_) = closed {
+                return Poll::Ready(Err(closed));
+            }
+            break;
+        }
+        if messages.is_empty() { Poll::Pending } else { Poll::Ready(Ok(messages)) }
+    }
+}
+
+fn judge(frame: Option<(u16, String)>) -> Closed {
+    let Some((code, reason)) = frame else { return Closed::Lost("the server closed the connection".into()) };
+    let text = format!("the server closed the connection with {code} {reason}");
+    match code {
+        close::MALFORMED | close::WRONG_SECRET | close::NO_CONTEXT | close::SUPERSEDED => Closed::Refused(text),
+        _ => Closed::Lost(text),
+    }
+}
+
+async fn connect(server: String, path: String) -> Result<Socket, String> {
+    let Some(address) = server.strip_prefix("http://") else {
+        return Err(format!("`{server}` is no URL that begins with http://"));
+    };
+    let url = format!("ws://{}{path}", address.trim_end_matches('/'));
+    let config = WebSocketConfig::default()
+        .read_buffer_size(16 << 10)
+        .write_buffer_size(32 << 10)
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES));
+    match tokio::time::timeout(CONNECT_WITHIN, connect_async_with_config(url, Some(config), true)).await {
+        Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Err(error)) => Err(format!("{server}: {error}")),
+        Err(_) => Err(format!("{server}: no answer within {} s", CONNECT_WITHIN.as_secs())),
+    }
+}

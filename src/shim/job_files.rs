@@ -1,0 +1,176 @@
+//! The logs and results of jobs: bounded while a job runs, read on request, removed once a server has them.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::api::driver::attach::{LogPart, ReadLog};
+
+/// An answer to `read_log` is no longer than this, whatever it asks for.
+const MAX_PART_BYTES: u64 = 1 << 20;
+/// A cut keeps no more than this of the newest output.
+const MAX_TAIL_BYTES: u64 = 1 << 20;
+
+pub struct JobFiles {
+    logs: PathBuf,
+    results: PathBuf,
+    log_limit_bytes: u64,
+}
+
+impl JobFiles {
+    pub fn new(directory: &Path, log_limit_bytes: u64) -> io::Result<Self> {
+        let files = Self { logs: directory.join("logs"), results: directory.join("results"), log_limit_bytes };
+        fs::create_dir_all(&files.logs)?;
+        fs::create_dir_all(&files.results)?;
+        Ok(files)
+    }
+
+    pub fn log(&self, job: &str) -> PathBuf {
+        self.logs.join(format!("{job}.log"))
+    }
+
+    pub fn result(&self, job: &str) -> PathBuf {
+        self.results.join(format!("{job}.json"))
+    }
+
+    /// Cuts the job's log if it has grown over its limit. Its size now, 0 when there is none.
+    pub fn bound_log(&self, job: &str) -> u64 {
+        let path = self.log(job);
+        match fs::metadata(&path).map(|metadata| metadata.len()) {
+            Ok(size) if size > self.log_limit_bytes => cut(&path, size, self.log_limit_bytes).unwrap_or(size),
+            Ok(size) => size,
+            Err(_) => 0,
+        }
+    }
+
+    pub fn forget(&self, job: &str) {
+        let _ = fs::remove_file(self.log(job));
+        let _ = fs::remove_file(self.result(job));
+    }
+
+    pub fn read(&self, request: &ReadLog, held: bool) -> LogPart {
+        let nothing = LogPart {
+            request: request.request,
+            offset: request.offset,
+            next_offset: request.offset,
+            size_bytes: 0,
+            text: String::new(),
+            found: held,
+        };
+        if !held {
+            return nothing;
+        }
+        // A job that wrote nothing has no file.
+        let Ok((part, size_bytes)) = read(&self.log(&request.job), request.offset, request.max_bytes) else {
+            return nothing;
+        };
+        let whole = whole_characters(&part);
+        LogPart {
+            next_offset: request.offset + whole.len() as u64,
+            size_bytes,
+            text: String::from_utf8_lossy(whole).into_owned(),
+            ..nothing
+        }
+    }
+}
+
+fn read(path: &Path, offset: u64, max_bytes: u64) -> io::Result<(Vec<u8>, u64)> {
+    let file = fs::File::open(path)?;
+    let size = file.metadata()?.len();
+    let length = size.saturating_sub(offset).min(max_bytes).min(MAX_PART_BYTES);
+    let mut part = vec![0; usize::try_from(length).unwrap_or(0)];
+    let mut filled = 0;
+    while filled < part.len() {
+        match file.read_at(&mut part[filled..], offset + filled as u64)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    part.truncate(filled);
+    Ok((part, size))
+}
+
+/// Without the beginning of a character at the end, unless that is all there is.
+fn whole_characters(part: &[u8]) -> &[u8] {
+    let starts = |byte: u8| byte & 0xC0 != 0x80;
+    let Some(back) = (1..=part.len().min(3)).find(|back| starts(part[part.len() - back])) else { return part };
+    let (before, last) = part.split_at(part.len() - back);
+    let incomplete = std::str::from_utf8(last).is_err_and(|error| error.error_len().is_none());
+    if incomplete && !before.is_empty() { before } else { part }
+}
+
+/// Keeps the first half, says so, and keeps what was written last. A job that writes at this moment may lose a little:
+/// it appends, so it goes on after what is kept.
+fn cut(path: &Path, size: u64, limit: u64) -> io::Result<u64> {
+    let mut file = OpenOptions::new().read(true).append(true).open(path)?;
+    let tail_bytes = (limit / 4).min(MAX_TAIL_BYTES);
+    let mut tail = vec![0; usize::try_from(tail_bytes).unwrap_or(0)];
+    file.read_exact_at(&mut tail, size - tail_bytes)?;
+    let line = tail.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let mut newest = format!("\n[doyen: log over {limit} bytes, cut here]\n").into_bytes();
+    newest.extend_from_slice(&tail[line..]);
+    file.set_len(limit / 2)?;
+    file.write_all(&newest)?;
+    Ok(file.metadata()?.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(limit: u64) -> (tempfile::TempDir, JobFiles) {
+        let directory = tempfile::tempdir().unwrap();
+        let files = JobFiles::new(directory.path(), limit).unwrap();
+        (directory, files)
+    }
+
+    fn part(files: &JobFiles, offset: u64, max_bytes: u64) -> LogPart {
+        files.read(&ReadLog { request: 1, job: "a".into(), offset, max_bytes }, true)
+    }
+
+    #[test]
+    fn a_log_over_its_limit_keeps_its_beginning_and_its_newest_part() {
+        let (_directory, files) = files(1000);
+        let lines: String = (0..200).map(|number| format!("line {number}\n")).collect();
+        fs::write(files.log("a"), &lines).unwrap();
+        let size = files.bound_log("a");
+        let text = fs::read_to_string(files.log("a")).unwrap();
+        assert_eq!(size, text.len() as u64);
+        assert!(size <= 1000 && text.starts_with("line 0\n") && text.ends_with("\nline 199\n"), "{text}");
+        assert!(text.contains("[doyen: log over 1000 bytes, cut here]\nline 1"));
+        assert_eq!(files.bound_log("a"), size);
+    }
+
+    #[test]
+    fn a_part_ends_at_a_characters_end_and_the_next_begins_there() {
+        let (_directory, files) = files(1000);
+        fs::write(files.log("a"), "aé€😀z").unwrap();
+        let (mut text, mut offset) = (String::new(), 0);
+        while offset < 11 {
+            let part = part(&files, offset, 4);
+            assert!(!part.text.contains('\u{FFFD}') && part.size_bytes == 11, "{part:?}");
+            text += &part.text;
+            offset = part.next_offset;
+        }
+        assert_eq!(text, "aé€😀z");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_replaced_and_do_not_stop_the_reader() {
+        let (_directory, files) = files(1000);
+        fs::write(files.log("a"), b"a\xff\xfe\xe2\x82").unwrap();
+        let first = part(&files, 0, 100);
+        assert_eq!((first.text.as_str(), first.next_offset), ("a\u{FFFD}\u{FFFD}", 3));
+        let second = part(&files, 3, 100);
+        assert_eq!((second.text.as_str(), second.next_offset), ("\u{FFFD}", 5));
+    }
+
+    #[test]
+    fn no_log_is_an_empty_one_and_an_unknown_job_is_not_found() {
+        let (_directory, files) = files(1000);
+        assert_eq!(files.bound_log("a"), 0);
+        assert!(part(&files, 0, 10).found && part(&files, 7, 10).text.is_empty());
+        assert!(!files.read(&ReadLog { request: 1, job: "b".into(), offset: 0, max_bytes: 9 }, false).found);
+    }
+}

@@ -1,0 +1,84 @@
+//! What a job leaves behind, a long result and a log, taken to the BinaryStore before its end is told.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use super::job_files::JobFiles;
+use super::ledger::{Outcome, Settled};
+use super::transfer::Transfer;
+use crate::api::driver::Failure;
+use crate::api::driver::spec::Limits;
+
+/// A job that has ended in the driver.
+#[derive(Debug)]
+pub struct Ended {
+    job: String,
+    outcome: Outcome,
+    result: Option<PathBuf>,
+    log: Option<PathBuf>,
+}
+
+/// Looks at what the job has left.
+pub fn look(files: &JobFiles, limits: &Limits, job: String, outcome: Outcome) -> Ended {
+    let log = (files.bound_log(&job) > 0).then(|| files.log(&job));
+    let path = files.result(&job);
+    let size = match &outcome {
+        Outcome::FinishedInFile => fs::metadata(&path).map(|metadata| metadata.len()),
+        // Too long to be sent as it is: then it goes the way of the long ones.
+        Outcome::Finished(Some(result)) if result.get().len() as u64 > limits.inline_result_bytes => {
+            into_file(result.get(), &path, limits.max_result_bytes)
+        }
+        _ => return Ended { job, outcome, result: None, log },
+    };
+    let (outcome, result) = match size {
+        Ok(size) if size > limits.max_result_bytes => (too_large(size, limits.max_result_bytes), None),
+        Ok(_) => (Outcome::FinishedInFile, Some(path)),
+        Err(error) => (unavailable(&format!("its file cannot be read or written: {error}")), None),
+    };
+    Ended { job, outcome, result, log }
+}
+
+impl Ended {
+    pub fn needs_no_upload(&self) -> bool {
+        self.result.is_none() && self.log.is_none()
+    }
+
+    pub fn without_upload(self) -> Settled {
+        Settled { job: self.job, outcome: self.outcome, result_ref: None, log_ref: None }
+    }
+
+    /// Waits until a server has taken it all.
+    pub async fn upload(self, transfer: &Transfer) -> Settled {
+        let (mut outcome, mut result_ref) = (self.outcome, None);
+        if let Some(path) = self.result {
+            match transfer.upload(&path).await {
+                Ok(blob) => result_ref = Some(blob),
+                Err(error) => outcome = unavailable(&format!("it cannot be stored: {error}")),
+            }
+        }
+        let log_ref = match self.log {
+            // A log that cannot be had does not make the job fail.
+            Some(path) => transfer.upload(&path).await.ok(),
+            None => None,
+        };
+        Settled { job: self.job, outcome, result_ref, log_ref }
+    }
+}
+
+fn into_file(result: &str, path: &PathBuf, max_bytes: u64) -> io::Result<u64> {
+    let size = result.len() as u64;
+    if size <= max_bytes {
+        fs::write(path, result)?;
+    }
+    Ok(size)
+}
+
+fn too_large(size: u64, allowed: u64) -> Outcome {
+    let message = format!("The result has {size} bytes; {allowed} are allowed (`jobs.max-result-bytes`).");
+    Outcome::Failed(Failure::new("ResultTooLarge", message))
+}
+
+fn unavailable(reason: &str) -> Outcome {
+    Outcome::Failed(Failure::new("ResultUnavailable", format!("The job's result is lost: {reason}.")))
+}
