@@ -1,22 +1,77 @@
-//! The `doyen` program: reads the command line, and wires everything together.
+//! The `doyen` program, and the only wiring.
 
 mod node;
 
-fn main() -> std::process::ExitCode {
-    let args: Vec<String> = std::env::args().collect();
-    if args.get(1).map(String::as_str) == Some("shim") {
-        return doyen::shim::run(std::path::Path::new(&args[3]));
+use std::process::ExitCode;
+
+use doyen::adapters::embedded::data_dir::DataDirError;
+use doyen::cli::{self, Exit, Failure, Roles, ServerArgs};
+use doyen::config::{Config, LogFormat};
+use doyen::runtime::logging;
+use node::StartError;
+
+fn main() -> ExitCode {
+    cli::main(Roles {
+        server,
+        shim: |args| match doyen::shim::run(&args.directory) == ExitCode::SUCCESS {
+            true => Exit::Ok,
+            false => Exit::Failed,
+        },
+    })
+}
+
+fn server(args: &ServerArgs) -> Exit {
+    let config = match args.load() {
+        Ok(config) => config,
+        Err(errors) => return Failure::Config(errors).report(),
+    };
+    let format = match config.log.format {
+        LogFormat::Auto => logging::Format::Auto,
+        LogFormat::Text => logging::Format::Text,
+        LogFormat::Json => logging::Format::Json,
+    };
+    let file = config.log.directory.as_ref().map(|dir| dir.join(logging::file_name(&config.node.name)));
+    if let Err(error) = logging::init(&config.log.level, format, file.as_deref()) {
+        return Failure::new(Exit::ConfigInvalid, error.to_string()).report();
     }
-    let mut config = doyen::config::Config::default();
-    config.node.data_dir = args[2].clone().into();
-    config.http.listen = args[3].parse().expect("addr");
-    config.drivers.0.get_mut("pyspark").expect("kind").executable = std::env::var("PYS").unwrap_or("python3".into());
-    config.jobs.max_per_context = 64;
-    rustls::crypto::ring::default_provider().install_default().ok();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let rt = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
-    match rt.block_on(node::run(config)) {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(e) => { eprintln!("error: {e}"); std::process::ExitCode::FAILURE }
+    // Fails only when there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match run(config) {
+        Ok(()) => Exit::Ok,
+        Err(error) => failure(&error).report(),
+    }
+}
+
+fn run(config: Config) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from)?;
+    runtime.block_on(node::run(config))
+}
+
+fn failure(error: &StartError) -> Failure {
+    let with_causes = |error: &dyn std::error::Error| {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            text = format!("{text}: {inner}");
+            cause = inner.source();
+        }
+        text
+    };
+    match error {
+        StartError::DataDir(error) => {
+            let (exit, hint) = match error {
+                DataDirError::InUse { .. } => {
+                    (Exit::DataDirInUse, "stop that server, or choose another directory with --data-dir")
+                }
+                DataDirError::NewerFormat { .. } => {
+                    (Exit::DataDirTooNew, "start the version that wrote it, or a newer one")
+                }
+                _ => (Exit::DataDirUnusable, "choose a directory that this user may write, with --data-dir"),
+            };
+            Failure::new(exit, with_causes(error)).hint(hint)
+        }
+        StartError::Listen { .. } => Failure::new(Exit::AddressUnavailable, with_causes(error))
+            .hint("stop what listens there, or choose another address with --http"),
+        StartError::Other(error) => Failure::new(Exit::ServerFailed, format!("{error:#}")),
     }
 }

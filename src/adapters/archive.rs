@@ -22,8 +22,6 @@ const BEST_RATIO: u64 = 1040;
 const LOCAL_HEADER_BYTES: u64 = 30;
 /// The file type in the upper half of the external attributes.
 const TYPE_MASK: u32 = 0o170_000;
-const TYPE_REGULAR: u32 = 0o100_000;
-const TYPE_DIRECTORY: u32 = 0o040_000;
 const TYPE_SYMLINK: u32 = 0o120_000;
 
 /// Why an archive is refused; the text is for the user who uploaded it.
@@ -41,8 +39,6 @@ pub enum ArchiveError {
     Duplicate(String),
     #[error("the archive's entry {0:?} is a symbolic link")]
     Symlink(String),
-    #[error("the archive's entry {0:?} is neither a file nor a directory")]
-    Special(String),
     #[error("the archive's entry {0:?} is encrypted")]
     Encrypted(String),
     #[error("the archive's entry {name:?} does not unpack to the {declared} bytes that it declares")]
@@ -119,10 +115,9 @@ fn check_entry(entry: &ZipFileEntry<'_>) -> Result<String, ArchiveError> {
         let name = name.chars().take(200).collect();
         return Err(ArchiveError::BadName { name, reason });
     }
-    match (entry.external_attributes() >> 16) & TYPE_MASK {
-        0 | TYPE_REGULAR | TYPE_DIRECTORY => {}
-        TYPE_SYMLINK => return Err(ArchiveError::Symlink(name)),
-        _ => return Err(ArchiveError::Special(name)),
+    // Whatever system made it. Other types do no harm, and old Maven gives directories a nonsensical one.
+    if (entry.external_attributes() >> 16) & TYPE_MASK == TYPE_SYMLINK {
+        return Err(ArchiveError::Symlink(name));
     }
     if entry.encrypted() {
         return Err(ArchiveError::Encrypted(name));

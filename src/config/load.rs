@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -311,11 +311,4 @@ fn one_line(message: &str) -> String {
     ["usize", "u64", "u32"].iter().fold(message, |message, number| {
         message.replace(&format!("expected {number}"), "expected a whole number from 0 on")
     })
-}
-
-impl Sources {
-    /// Only a file, for tests and tools.
-    pub fn of_file(path: &Path) -> Self {
-        Self { file: Some(path.to_owned()), ..Self::default() }
-    }
 }

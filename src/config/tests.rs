@@ -55,7 +55,8 @@ fn no_file_in_the_directory_is_fine_but_a_named_file_must_be_there() {
     let directory = tempfile::tempdir().unwrap();
     let sources = Sources { directory: Some(directory.path().to_owned()), ..Sources::default() };
     assert!(load(&sources).is_ok());
-    let text = load(&Sources::of_file(&directory.path().join("no.toml"))).unwrap_err().to_string();
+    let named = Sources { file: Some(directory.path().join("no.toml")), ..Sources::default() };
+    let text = load(&named).unwrap_err().to_string();
     assert!(text.contains("no.toml: cannot read the configuration file: No such file"), "{text}");
 }
 
@@ -79,7 +80,12 @@ fn each_layer_overrides_the_one_before() {
 
 #[test]
 fn a_kind_of_driver_is_merged_key_by_key() {
-    let config = file("[drivers.pyspark]\nexecutable = \"/opt/python\"\n[drivers.pyspark.settings]\nspark.executor.memory = \"2g\"\n[drivers.mine]\nexecutable = \"me\"")
+    let text = concat!(
+        "[drivers.pyspark]\nexecutable = \"/opt/python\"\n",
+        "[drivers.pyspark.settings]\nspark.executor.memory = \"2g\"\n",
+        "[drivers.mine]\nexecutable = \"me\"\n",
+    );
+    let config = file(text)
         .environment("DOYEN__DRIVERS__PYSPARK__ENVIRONMENT__JAVA_HOME", "/opt/java")
         .set("drivers.pyspark.settings.\"spark.cores.max\"=4")
         .config();
@@ -217,4 +223,17 @@ fn rules_name_the_place_of_the_value_that_breaks_them() {
 fn what_depends_on_a_refused_value_is_not_judged() {
     let errors = file("[contexts]\norphan-timeout = \"2h\"\nfence-wait = \"3 hours\"").errors();
     assert_eq!(errors.len(), 1, "{errors:?}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_from_outside_makes_loading_panic(
+        parts in proptest::collection::vec("(drivers|http|settings|environment|python|listen|[a-z\"]{0,3})", 1..6),
+        value in "(\\{ ?([a-z\"]{1,3} ?= ?[0-9\"]{1,3},? ?)*\\}|\\[[0-9, ]*\\]|[ -~]{0,8})",
+    ) {
+        let scene = file(&format!("{} = {value}\n", parts.join(".")))
+            .environment(&format!("DOYEN__{}", parts.join("__").to_uppercase()), &value)
+            .set(&format!("{}={value}", parts.join(".")));
+        let _ = load(&scene.sources);
+    }
 }

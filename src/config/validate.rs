@@ -68,7 +68,10 @@ fn node(config: &Config, rules: &mut Rules) {
     rules.hold(
         good,
         &["node.name"],
-        format!("`node.name` is {name:?}; it has to be 1 to {MAX_NODE_NAME_BYTES} letters, digits, `-`, `_` or `.`, and begin with a letter or digit"),
+        format!(
+            "`node.name` is {name:?}; it has to be 1 to {MAX_NODE_NAME_BYTES} letters, digits, `-`, `_` or `.`, \
+             and begin with a letter or digit"
+        ),
         Some("a host name will do"),
     );
     let directory = &config.node.data_dir;
@@ -80,9 +83,13 @@ fn listen(address: SocketAddr, insecure: bool, rules: &mut Rules) {
         insecure || address.ip().is_loopback(),
         &["http.listen"],
         format!(
-            "`http.listen` is {address}, which others can reach, and nothing authenticates them: whoever reaches a job server runs code on it"
+            "`http.listen` is {address}, which others can reach, and nothing authenticates them: \
+             whoever reaches a job server runs code on it"
         ),
-        Some("listen on 127.0.0.1 behind a proxy that authenticates, or, on a network that you trust, set `http.insecure = true`"),
+        Some(
+            "listen on 127.0.0.1 behind a proxy that authenticates, or, on a network that you trust, \
+             set `http.insecure = true`",
+        ),
     );
 }
 

@@ -59,15 +59,28 @@ pub struct Failure {
     pub message: String,
     #[serde(default)]
     pub class: String,
-    #[serde(default)]
+    /// A driver may leave it out, or say null.
+    #[serde(default, deserialize_with = "text_or_null")]
     pub stack: String,
+}
+
+fn text_or_null<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.unwrap_or_default())
 }
 
 impl Failure {
     /// A failure of ours, which has no stack of its own: clients want one, so it says the same.
     pub fn new(class: &str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { stack: format!("{class}: {message}"), class: class.into(), message }
+        Self { stack: String::new(), class: class.into(), message }.with_stack()
+    }
+
+    /// The same with something for a stack.
+    pub fn with_stack(mut self) -> Self {
+        if self.stack.is_empty() {
+            self.stack = format!("{}: {}", self.class, self.message);
+        }
+        self
     }
 }
 
@@ -187,6 +200,14 @@ mod tests {
                 assert_eq!(from.may_become(to), allowed.contains(&(from, to)), "{from:?} -> {to:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_failure_without_a_stack_is_read_and_given_one() {
+        let read = |text| serde_json::from_str::<Failure>(text).unwrap().with_stack().stack;
+        assert_eq!(read(r#"{"message":"m","class":"C","stack":null}"#), "C: m");
+        assert_eq!(read(r#"{"message":"m","class":"C"}"#), "C: m");
+        assert_eq!(read(r#"{"message":"m","class":"C","stack":"s"}"#), "s");
     }
 
     #[test]

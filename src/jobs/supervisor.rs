@@ -239,12 +239,10 @@ async fn start(
         Some((kind, _)) => kind.is_python(),
         None => kinds::resolve(&shared.config, &record.kind).is_ok_and(|kind| kind.is_python()),
     };
-    let (kind, secret) = new.unzip();
     let setup = ContextSetup {
         shared: shared.clone(),
         record: record.clone(),
-        kind,
-        secret,
+        found: new.is_none(),
         jobs,
         slots: Arc::clone(&slots),
         phase,
@@ -265,9 +263,10 @@ async fn start(
         slots,
         created: created_view,
     });
-    // One that failed in its first moment took itself from the registry before it was there.
-    if handle.phase() != Phase::Ended {
-        shared.registry.insert(Arc::clone(&handle));
+    shared.registry.insert(Arc::clone(&handle));
+    if let Some((kind, secret)) = new {
+        let launch = ContextMessage::Launch { kind: Box::new(kind), secret };
+        handle.actor.cast(launch).map_err(|_| CreateError::Stopping)?;
     }
     Ok(handle)
 }

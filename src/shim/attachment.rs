@@ -24,6 +24,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// An attachment that lasted less does not end the backoff.
 const STEADY_AFTER: Duration = Duration::from_secs(1);
 const BATCH: usize = 256;
+/// A server that takes nothing is not listened to while more than this waits for it.
+const OUTPUT_BYTES: usize = 128 << 20;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -241,6 +243,9 @@ impl Connection {
                 _ => Closed::Lost(error.to_string()),
             }));
         }
+        if self.output_bytes > OUTPUT_BYTES {
+            return Poll::Pending;
+        }
         self.read(context)
     }
 
@@ -319,5 +324,86 @@ async fn connect(server: String, path: String) -> Result<Socket, String> {
         Ok(Ok((socket, _))) => Ok(socket),
         Ok(Err(error)) => Err(format!("{server}: {error}")),
         Err(_) => Err(format!("{server}: no answer within {} s", CONNECT_WITHIN.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn attachment() -> Attachment {
+        Attachment::new("c", ["http://a", "http://b", "http://c"].map(String::from).into())
+    }
+
+    /// Open since `now`; the server is the listener, which says nothing.
+    async fn open(now: Instant) -> (Attachment, tokio::net::TcpListener) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = WebSocketStream::from_raw_socket(MaybeTlsStream::Plain(stream), Role::Client, None).await;
+        let mut attachment = attachment();
+        attachment.state = State::Open(Box::new(Connection::new(socket, now)));
+        (attachment, listener)
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_welcome_is_dropped_after_five_seconds() {
+        let now = clock::instant();
+        let (mut attachment, _listener) = open(now).await;
+        assert!(attachment.due(now + Duration::from_millis(4999)).is_none());
+        assert!(matches!(attachment.due(now + seconds(5)), Some(Event::Lost(_))));
+        assert_eq!(attachment.servers()[0], "http://b");
+    }
+
+    #[tokio::test]
+    async fn a_silent_server_is_pinged_each_five_seconds_and_dropped_after_fifteen() {
+        let now = clock::instant();
+        let (mut attachment, _listener) = open(now).await;
+        attachment.welcomed(&[], now);
+        for (at, pings) in [(4, 0), (5, 1), (9, 1), (10, 2), (14, 2)] {
+            assert!(attachment.due(now + seconds(at)).is_none());
+            assert!(matches!(&attachment.state, State::Open(connection) if connection.output.len() == pings));
+        }
+        assert!(matches!(attachment.due(now + seconds(15)), Some(Event::Lost(_))));
+    }
+
+    #[test]
+    fn pauses_grow_to_five_seconds_over_all_servers_with_jitter() {
+        let (mut attachment, now) = (attachment(), clock::instant());
+        for (expected_ms, server) in [(50, "b"), (100, "c"), (200, "a"), (400, "b")] {
+            attachment.cut(now);
+            let pause = attachment.deadline().unwrap() - now;
+            assert!(pause * 2 >= Duration::from_millis(expected_ms) && pause <= Duration::from_millis(expected_ms));
+            assert_eq!(attachment.servers()[0], format!("http://{server}"));
+        }
+        for _ in 0..20 {
+            attachment.cut(now);
+        }
+        assert!((Duration::from_millis(2500)..=seconds(5)).contains(&(attachment.deadline().unwrap() - now)));
+    }
+
+    #[tokio::test]
+    async fn an_attachment_that_lasted_ends_the_backoff_a_short_one_does_not() {
+        let now = clock::instant();
+        for (lasted, longest_ms) in [(seconds(2), 50), (Duration::from_millis(10), 5000)] {
+            let (mut attachment, _listener) = open(now).await;
+            attachment.pause = LONGEST_PAUSE;
+            attachment.welcomed(&[], now);
+            attachment.cut(now + lasted);
+            let pause = attachment.deadline().unwrap() - (now + lasted);
+            assert!(pause <= Duration::from_millis(longest_ms) && pause * 2 >= Duration::from_millis(longest_ms));
+        }
+    }
+
+    #[test]
+    fn close_codes_are_judged_as_documented() {
+        let refused = |code| matches!(judge(Some((code, String::new()))), Closed::Refused(_));
+        assert!([4400, 4401, 4404, 4409].into_iter().all(refused));
+        assert!(![1000, 1001, 1006, 4410, 4503].into_iter().any(refused));
     }
 }

@@ -87,7 +87,7 @@ impl Driver {
         self.ending.no_later_than(now + EXIT_WITHIN);
     }
 
-    pub fn is_leaving(&mut self, now: Instant) {
+    pub fn announced_its_end(&mut self, now: Instant) {
         self.ending.no_later_than(now + EXIT_AFTER_BYE);
     }
 

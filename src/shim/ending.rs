@@ -54,10 +54,7 @@ mod tests {
         assert_eq!(ending.due(start), None);
         ending.no_later_than(start + ms(100));
         let signals: Vec<_> = [0, 100, 500, 1099, 1100, 1120, 1150].map(|at| ending.due(start + ms(at))).into();
-        assert_eq!(
-            signals,
-            [None, Some(Signal::TERM), None, None, Some(Signal::KILL), None, Some(Signal::KILL)]
-        );
+        assert_eq!(signals, [None, Some(Signal::TERM), None, None, Some(Signal::KILL), None, Some(Signal::KILL)]);
     }
 
     #[test]

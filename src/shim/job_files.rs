@@ -34,14 +34,14 @@ impl JobFiles {
         self.results.join(format!("{job}.json"))
     }
 
-    /// Cuts the job's log if it has grown over its limit. Its size now, 0 when there is none.
-    pub fn bound_log(&self, job: &str) -> u64 {
+    /// Cuts the job's log if it has grown over its limit. Its size now, if there is one.
+    pub fn bound_log(&self, job: &str) -> Option<u64> {
         let path = self.log(job);
-        match fs::metadata(&path).map(|metadata| metadata.len()) {
-            Ok(size) if size > self.log_limit_bytes => cut(&path, size, self.log_limit_bytes).unwrap_or(size),
-            Ok(size) => size,
-            Err(_) => 0,
+        let size = fs::metadata(&path).ok()?.len();
+        if size <= self.log_limit_bytes {
+            return Some(size);
         }
+        Some(cut(&path, size, self.log_limit_bytes).unwrap_or(size))
     }
 
     pub fn forget(&self, job: &str) {
@@ -134,12 +134,12 @@ mod tests {
         let (_directory, files) = files(1000);
         let lines: String = (0..200).map(|number| format!("line {number}\n")).collect();
         fs::write(files.log("a"), &lines).unwrap();
-        let size = files.bound_log("a");
+        let size = files.bound_log("a").unwrap();
         let text = fs::read_to_string(files.log("a")).unwrap();
         assert_eq!(size, text.len() as u64);
         assert!(size <= 1000 && text.starts_with("line 0\n") && text.ends_with("\nline 199\n"), "{text}");
         assert!(text.contains("[doyen: log over 1000 bytes, cut here]\nline 1"));
-        assert_eq!(files.bound_log("a"), size);
+        assert_eq!(files.bound_log("a"), Some(size));
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn no_log_is_an_empty_one_and_an_unknown_job_is_not_found() {
         let (_directory, files) = files(1000);
-        assert_eq!(files.bound_log("a"), 0);
+        assert_eq!(files.bound_log("a"), None);
         assert!(part(&files, 0, 10).found && part(&files, 7, 10).text.is_empty());
         assert!(!files.read(&ReadLog { request: 1, job: "b".into(), offset: 0, max_bytes: 9 }, false).found);
     }

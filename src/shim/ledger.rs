@@ -41,16 +41,25 @@ pub struct Settled {
 #[derive(Debug)]
 pub enum Effect {
     /// Get the job's binaries, then tell `fetched` or `not_fetched`.
-    Fetch { job: String, binaries: Vec<Binary> },
+    Fetch {
+        job: String,
+        binaries: Vec<Binary>,
+    },
     /// Give the job to the driver.
     Start(Box<Run>),
     Cancel(String),
     StopDriver(Stop),
     /// Upload what has to be uploaded of the ended job, then tell `settled`.
-    Settle { job: String, outcome: Outcome },
+    Settle {
+        job: String,
+        outcome: Outcome,
+    },
     /// To the attached server.
     Send(Utf8Bytes),
-    ReadLog { request: ReadLog, held: bool },
+    ReadLog {
+        request: ReadLog,
+        held: bool,
+    },
     Servers(Vec<String>),
     /// Remove the job's files.
     Forget(String),
@@ -154,7 +163,7 @@ impl Ledger {
     pub fn driver_says(&mut self, message: FromDriver, effects: &mut Vec<Effect>) {
         match message {
             FromDriver::Ready(ready) => self.became_ready(ready, effects),
-            FromDriver::Unable(unable) => self.is_unable(unable, effects),
+            FromDriver::Unable(unable) => self.became_unable(unable, effects),
             FromDriver::Accepted(OfJob { job }) => self.accepted(job, effects),
             FromDriver::Progress(progress) => {
                 if matches!(self.jobs.get(&progress.job), Some(Stage::Running { .. })) {
@@ -179,7 +188,7 @@ impl Ledger {
         }
     }
 
-    pub fn is_unable(&mut self, unable: Unable, effects: &mut Vec<Effect>) {
+    pub fn became_unable(&mut self, unable: Unable, effects: &mut Vec<Effect>) {
         self.send(&FromShim::Unable(unable.clone()), effects);
         self.unable = Some(unable);
         self.driver = Driver::Stopping;
@@ -215,9 +224,7 @@ impl Ledger {
         let Settled { job, outcome, result_ref, log_ref } = settled;
         let of = job.clone();
         let message = match outcome {
-            Outcome::Finished(result) => {
-                FromShim::Finished(attach::Finished { job: of, result, result_ref, log_ref })
-            }
+            Outcome::Finished(result) => FromShim::Finished(attach::Finished { job: of, result, result_ref, log_ref }),
             Outcome::FinishedInFile => {
                 FromShim::Finished(attach::Finished { job: of, result: None, result_ref, log_ref })
             }

@@ -17,11 +17,14 @@ pub struct Ended {
     outcome: Outcome,
     result: Option<PathBuf>,
     log: Option<PathBuf>,
+    has_files: bool,
 }
 
 /// Looks at what the job has left.
 pub fn look(files: &JobFiles, limits: &Limits, job: String, outcome: Outcome) -> Ended {
-    let log = (files.bound_log(&job) > 0).then(|| files.log(&job));
+    let log_bytes = files.bound_log(&job);
+    let log = log_bytes.filter(|size| *size > 0).map(|_| files.log(&job));
+    let has_log = log_bytes.is_some();
     let path = files.result(&job);
     let size = match &outcome {
         Outcome::FinishedInFile => fs::metadata(&path).map(|metadata| metadata.len()),
@@ -29,17 +32,22 @@ pub fn look(files: &JobFiles, limits: &Limits, job: String, outcome: Outcome) ->
         Outcome::Finished(Some(result)) if result.get().len() as u64 > limits.inline_result_bytes => {
             into_file(result.get(), &path, limits.max_result_bytes)
         }
-        _ => return Ended { job, outcome, result: None, log },
+        _ => return Ended { job, outcome, result: None, log, has_files: has_log },
     };
     let (outcome, result) = match size {
         Ok(size) if size > limits.max_result_bytes => (too_large(size, limits.max_result_bytes), None),
         Ok(_) => (Outcome::FinishedInFile, Some(path)),
         Err(error) => (unavailable(&format!("its file cannot be read or written: {error}")), None),
     };
-    Ended { job, outcome, result, log }
+    Ended { job, outcome, result, log, has_files: true }
 }
 
 impl Ended {
+    /// The job, if it has left files that are to be removed after the acknowledgement.
+    pub fn with_files(&self) -> Option<&str> {
+        self.has_files.then_some(&self.job)
+    }
+
     pub fn needs_no_upload(&self) -> bool {
         self.result.is_none() && self.log.is_none()
     }

@@ -1,5 +1,6 @@
 //! The loop: waits for servers, driver, transfers, signals and time, and runs the ledger's effects.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -57,6 +58,8 @@ pub struct Shell {
     files: JobFiles,
     binaries: Binaries,
     transfer: Arc<Transfer>,
+    /// Jobs that have left a log or a result here.
+    with_files: HashSet<String>,
     tasks: JoinSet<Done>,
     tick_at: Instant,
     measure_at: Instant,
@@ -83,6 +86,7 @@ impl Shell {
             files: JobFiles::new(directory, spec.limits.job_log_bytes)?,
             binaries: Binaries::new(directory.join("binaries"), spec.limits.binary_cache_bytes),
             transfer: Arc::new(Transfer::new(&spec.context, &spec.secret, spec.servers.clone())),
+            with_files: HashSet::new(),
             tasks: JoinSet::new(),
             tick_at: now,
             measure_at: now,
@@ -118,7 +122,7 @@ impl Shell {
             }
             Err(message) => {
                 self.report.say(&message);
-                self.ledger.is_unable(Unable { message }, &mut self.effects);
+                self.ledger.became_unable(Unable { message }, &mut self.effects);
             }
         }
     }
@@ -278,7 +282,7 @@ impl Shell {
 
     fn driver_message(&mut self, message: FromDriver) {
         if let FromDriver::Bye(_) | FromDriver::Unable(_) = message {
-            self.driver.is_leaving(clock::instant());
+            self.driver.announced_its_end(clock::instant());
         }
         self.ledger.driver_says(message, &mut self.effects);
     }
@@ -347,7 +351,11 @@ impl Shell {
                 self.attachment.welcomed(&servers, clock::instant());
                 self.transfer.set_servers(self.attachment.servers());
             }
-            Effect::Forget(job) => self.files.forget(&job),
+            Effect::Forget(job) => {
+                if self.with_files.remove(&job) {
+                    self.files.forget(&job);
+                }
+            }
             Effect::Detach(reason) => self.detach(reason),
             Effect::Leave => self.leave("the driver's end is acknowledged"),
         }
@@ -409,6 +417,7 @@ impl Shell {
             let _ = fs::remove_file(unused);
         }
         let ended = settling::look(&self.files, &self.spec.limits, job, outcome);
+        self.with_files.extend(ended.with_files().map(str::to_owned));
         if ended.needs_no_upload() {
             return self.ledger.settled(ended.without_upload(), &mut self.effects);
         }

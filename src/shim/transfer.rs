@@ -17,8 +17,11 @@ use crate::api::driver::attach::{Binary, BlobRef};
 
 const AT_ONCE: usize = 4;
 const CHUNK_BYTES: usize = 64 << 10;
-/// How often all servers are asked for a binary before its jobs fail.
+/// How often all servers are asked for a binary that they do not give, before its jobs fail.
 const FETCH_ROUNDS: u32 = 3;
+/// And how often when they cannot be reached: over some 20 s.
+const CONNECT_ROUNDS: u32 = 8;
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often content may change under an upload.
 const HASH_ATTEMPTS: u32 = 5;
 
@@ -67,25 +70,34 @@ impl Transfer {
     /// When no server gave it after several rounds: the last reason.
     pub async fn fetch(&self, binary: &Binary, path: &Path) -> Result<u64, TransferError> {
         let _permit = self.permits.acquire().await;
-        let mut last = TransferError::NoServer;
-        for round in 0..FETCH_ROUNDS {
+        let mut pause = Duration::from_millis(100);
+        let mut round = 0;
+        loop {
+            round += 1;
+            let mut last = TransferError::NoServer;
             for server in self.servers() {
                 match self.fetch_from(&server, binary, path).await {
                     Ok(size) => return Ok(size),
                     Err(error) => last = error,
                 }
             }
-            tokio::time::sleep(Duration::from_millis(100 << (2 * round))).await;
+            let rounds = if matches!(last, TransferError::Http(_)) { CONNECT_ROUNDS } else { FETCH_ROUNDS };
+            if round >= rounds {
+                return Err(last);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 4).min(LONGEST_PAUSE);
         }
-        Err(last)
     }
 
     async fn fetch_from(&self, server: &str, binary: &Binary, path: &Path) -> Result<u64, TransferError> {
-        let partial = path.with_extension("part");
-        let result = self.download(server, binary, &partial).await;
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".part");
+        let partial = Path::new(&partial);
+        let result = self.download(server, binary, partial).await;
         match &result {
-            Ok(_) => std::fs::rename(&partial, path)?,
-            Err(_) => drop(std::fs::remove_file(&partial)),
+            Ok(_) => std::fs::rename(partial, path)?,
+            Err(_) => drop(std::fs::remove_file(partial)),
         }
         result
     }
@@ -127,7 +139,7 @@ impl Transfer {
                 }
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(5));
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -138,7 +150,12 @@ impl Transfer {
         self.send(server, "an upload", request).await.map(drop)
     }
 
-    async fn send(&self, server: &str, what: &str, request: RequestBuilder) -> Result<reqwest::Response, TransferError> {
+    async fn send(
+        &self,
+        server: &str,
+        what: &str,
+        request: RequestBuilder,
+    ) -> Result<reqwest::Response, TransferError> {
         let response = request.bearer_auth(&self.secret).send().await.map_err(http)?;
         let status = response.status();
         if status.is_success() {

@@ -5,8 +5,8 @@ block — Spark, killing, deleting — is done by a few helper threads, which po
 """
 import array
 import json
+import mmap
 import os
-import queue
 import select
 import shutil
 import signal
@@ -14,21 +14,26 @@ import socket
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
 
 from . import binaries, wire
 from .channel import Channel
 from .failures import JobFailure, error_of
-from .joblog import scratch_path
+from .joblog import hide_if_empty, scratch_path, show
+from .loop import Loop
 from .pool import Pool, Run, Worker
 from .processes import end_in_words, kill_tree
 from .session import open_session
 from .settings import Unable, known_factory
 
 HOUSEKEEPING_SECONDS = 5.0
-ZYGOTE_FORKS_AT_ONCE = {"python": 4, "pyspark": 2}
+ZYGOTE_FORKS_AT_ONCE = {"python": 8, "pyspark": 2}
 MAX_STARTS_FAILED = 3
+PAUSE_AFTER_FAILED_STARTS = 5.0
 STOP_CANCEL_SECONDS = 5.0
+# A job that runs for longer than this is worth an `accepted`, and a log that can be seen.
+MOMENT_SECONDS = 0.01
+MAX_WORKERS = 4096
 LAST_LINES = 10
 LAST_BYTES = 4096
 
@@ -43,27 +48,28 @@ class Dispatcher:
     """The state of the driver main."""
 
     def __init__(self, shim, directory, kind=None):
-        self._epoll = select.epoll()
+        self._loop = Loop()
         self._directory = directory
         self._kind = kind
         self._unpacked = os.path.join(directory, "unpacked")
-        self._shim = Channel(self._epoll, shim, self._on_shim, self.end_now)
-        self._handlers = {self._shim.descriptor: self._shim.handle}
+        self._shim = Channel(self._loop.epoll, shim, self._on_shim, self.end_now)
+        self._loop.watch(self._shim.descriptor, self._shim.handle, register=False)
         self._touched = set()  # channels of workers that have something to send
-        self._helpers = ThreadPoolExecutor(4)
-        self._spark_helper = ThreadPoolExecutor(1)
-        self._posted = queue.SimpleQueue()
-        self._waker, self._wake = socket.socketpair()
-        self._wake.setblocking(False)
-        self._epoll.register(self._waker.fileno(), select.EPOLLIN)
-        self._handlers[self._waker.fileno()] = self._on_posted
-        self._timers = []
+        self._helpers = Loop.helpers(4)
+        self._spark_helper = Loop.helpers(1)
         self._runs = {}
+        self._young = deque()  # runs that `_attend` has yet to look at, in the order in which they were given out
+        self._slots = deque(range(MAX_WORKERS))
+        self._shared = os.memfd_create("accepted")
+        os.ftruncate(self._shared, MAX_WORKERS)
+        self._accepted = mmap.mmap(self._shared, MAX_WORKERS)
+        self._logs = {}  # worker's number → the directory of its logs
         self._pool = None
         self._zygote = None
         self._control = None
         self._numbers = 0
         self._starts_failed = 0
+        self._fork_from = 0.0  # not before this time
         self._setup = None
         self._session = None
         self._stopping = False
@@ -75,65 +81,29 @@ class Dispatcher:
 
     def loop(self):
         """Serve until the driver ends; gives its exit status."""
-        self._after(HOUSEKEEPING_SECONDS, self._keep_house)
-        signal.signal(signal.SIGTERM, lambda *_: self._post(self.end_now))
+        self._loop.after(HOUSEKEEPING_SECONDS, self._keep_house)
+        signal.signal(signal.SIGTERM, lambda *_: self._loop.post(self.end_now))
         while self._exit_status is None:
-            for descriptor, events in self._epoll.poll(self._timeout()):
-                handler = self._handlers.get(descriptor)
-                if handler is not None:
-                    handler(events)
-            now = time.monotonic()
-            while self._timers and self._timers[0][0] <= now:
-                self._timers.pop(0)[1]()
-            if self._setup is not None and not self._stopping:
-                for _ in range(self._pool.forks_wanted(now)):
+            now = self._loop.turn(self._pause())
+            if self._setup is not None and not self._stopping and now >= self._fork_from:
+                for _ in range(min(self._pool.forks_wanted(now), len(self._slots))):
                     self._fork(now)
+            if self._young and now - self._young[0].since >= MOMENT_SECONDS:
+                self._attend(now)
             for channel in self._touched:
                 channel.flush()
             self._touched.clear()
             self._shim.flush()
         return self._exit_status
 
-    def _timeout(self):
-        timeout = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
+    def _pause(self):
+        """How long the loop may wait for an event."""
+        pause = None
         if self._setup is not None and not self._stopping:
             pause = self._pool.pause(time.monotonic())
-            if pause is not None:
-                timeout = pause if timeout is None else min(pause, timeout)
-        return timeout
-
-    def _after(self, seconds, action):
-        self._timers.append((time.monotonic() + seconds, action))
-        self._timers.sort(key=lambda timer: timer[0])
-
-    def _post(self, action):
-        """Have the loop call `action`; from any thread."""
-        self._posted.put(action)
-        try:
-            self._wake.send(b"!")
-        except BlockingIOError:
-            pass  # it is full of wakes already
-
-    def _on_posted(self, _events):
-        self._waker.recv(4096)
-        while not self._posted.empty():
-            self._posted.get()()
-
-    def _helped(self, executor, work, then=None):
-        """Do `work` in a helper thread, then call `then(result, error)` in the loop."""
-
-        def task():
-            result = error = None
-            try:
-                result = work()
-            except BaseException as problem:
-                error = problem
-                if then is None:
-                    say("%s: %s" % (type(problem).__name__, problem))
-            if then is not None:
-                self._post(lambda: then(result, error))
-
-        executor.submit(task)
+        if self._young:
+            pause = MOMENT_SECONDS if pause is None else min(pause, MOMENT_SECONDS)
+        return pause
 
     def _tell(self, kind, **fields):
         self._shim.write(wire.encode(kind, fields))
@@ -184,7 +154,7 @@ class Dispatcher:
         if kind == "python":
             self._on_session(setup)
             return
-        self._helped(
+        self._loop.help(
             self._spark_helper,
             lambda: open_session(start, factory, self._directory, self._when_spark_is_lost),
             lambda session, error: self._on_spark(setup, session, error))
@@ -228,10 +198,30 @@ class Dispatcher:
             self._send_run(worker, known)
 
     def _send_run(self, worker, run):
-        worker.logs = run.log
+        self._logs[worker.number] = os.path.dirname(run.log)
+        self._accepted[worker.slot] = 0
+        run.since = time.monotonic()
+        self._young.append(run)
         worker.channel.write(run.line + b"\n")
         run.line = None
         self._touched.add(worker.channel)
+
+    def _attend(self, now):
+        """Make the logs of jobs that run for more than a moment visible, and say that they were accepted."""
+        later = []
+        while self._young and now - self._young[0].since >= MOMENT_SECONDS:
+            run = self._young.popleft()
+            if self._runs.get(run.job) is not run or run.worker.run is not run:
+                continue
+            accepted = self._accepted[run.worker.slot]
+            run.shown = run.shown or show(scratch_path(os.path.dirname(run.log), run.worker.pid), run.log)
+            if accepted and not run.told:
+                run.told = True
+                self._tell("accepted", job=run.job)
+            if not (accepted and run.shown):
+                run.since = now
+                later.append(run)
+        self._young.extend(later)
 
     def _on_cancel(self, job):
         run = self._runs.get(job)
@@ -250,25 +240,25 @@ class Dispatcher:
     def _start_zygote(self, kind):
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._zygote = subprocess.Popen(
-            [sys.executable, "-m", "doyen_driver.zygote", str(theirs.fileno()), kind],
-            stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+            [sys.executable, "-m", "doyen_driver.zygote", str(theirs.fileno()), str(self._shared), kind],
+            stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno(), self._shared])
         theirs.close()
-        self._epoll.register(self._control.fileno(), select.EPOLLIN)
-        self._handlers[self._control.fileno()] = self._on_zygote
+        os.close(self._shared)
+        self._loop.watch(self._control.fileno(), self._on_zygote)
 
     def _fork(self, now):
         """Ask for a new worker, and make room for it."""
         self._numbers += 1
-        worker = Worker(self._numbers)
+        worker = Worker(self._numbers, self._slots.popleft())
         ours, theirs = socket.socketpair()
         worker.channel = Channel(
-            self._epoll, ours, lambda lines: self._on_worker(worker, lines), lambda: self._on_worker_closed(worker))
-        self._handlers[worker.channel.descriptor] = worker.channel.handle
+            self._loop.epoll, ours, lambda lines: self._on_worker(worker, lines), lambda: self._on_worker_closed(worker))
+        self._loop.watch(worker.channel.descriptor, worker.channel.handle, register=False)
         worker.channel.write(self._setup)
         self._touched.add(worker.channel)
         self._pool.workers[worker.number] = worker
         self._pool.forking += 1
-        packet = json.dumps({"fork": worker.number}).encode()
+        packet = json.dumps({"fork": worker.number, "slot": worker.slot}).encode()
         try:
             self._control.sendmsg(
                 [packet], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [theirs.fileno()]))])
@@ -286,23 +276,21 @@ class Dispatcher:
     def _close(self, worker):
         if not worker.channel.closed:
             worker.channel.flush()
-            self._handlers.pop(worker.channel.descriptor, None)
+            self._loop.forget(worker.channel.descriptor)
             worker.channel.close()
 
     def _on_worker(self, worker, frames):
         for frame in frames:
             mark = frame[0]
-            if mark == wire.FORWARD:
-                self._shim.write(frame[1:] + b"\n")
-            elif mark == wire.HELLO:
+            if mark == wire.HELLO:
                 self._on_hello(worker, int(frame[1:]))
             elif worker.run is not None:
                 run = worker.run
+                self._end(run)
                 if mark == wire.BROKEN:
                     self._tell("failed", job=run.job, error=json.loads(frame[1:]))
                 else:
                     self._shim.write(frame[1:] + b"\n")
-                self._end(run)
                 self._on_free(worker, retired=mark == wire.END_RETIRED)
 
     def _on_hello(self, worker, pid):
@@ -322,11 +310,13 @@ class Dispatcher:
             self._close_session()
 
     def _end(self, run):
+        if run.shown:
+            hide_if_empty(run.log)
         self._runs.pop(run.job, None)
 
     def _on_worker_closed(self, worker):
         """End of file of a worker: how it ended comes from the zygote."""
-        self._handlers.pop(worker.channel.descriptor, None)
+        self._loop.forget(worker.channel.descriptor)
         self._pool.dismiss(worker)
 
     def _on_zygote(self, _events):
@@ -335,8 +325,7 @@ class Dispatcher:
         except OSError:
             packet = b""
         if not packet and self._closing:
-            self._handlers.pop(self._control.fileno())
-            self._epoll.unregister(self._control.fileno())
+            self._loop.forget(self._control.fileno(), unregister=True)
         elif not packet:
             self._collapse("the process that forks the workers has ended (%s)" % self._zygote.poll())
         else:
@@ -351,8 +340,11 @@ class Dispatcher:
         self._pool.lost(worker)
         self._close(worker)
         run, worker.run = worker.run, None
-        if worker.logs is not None and started:
-            _remove(scratch_path(os.path.dirname(worker.logs), worker.pid))
+        self._slots.append(worker.slot)
+        if run is not None:
+            show(scratch_path(os.path.dirname(run.log), worker.pid), run.log)
+        if worker.number in self._logs:
+            _remove(scratch_path(self._logs.pop(worker.number), worker.pid))
         if run is not None:
             self._on_run_lost(worker, run, status)
         elif not started and not self._stopping:
@@ -379,6 +371,7 @@ class Dispatcher:
         if self._starts_failed < MAX_STARTS_FAILED:
             return
         self._starts_failed = 0
+        self._fork_from = time.monotonic() + PAUSE_AFTER_FAILED_STARTS
         while self._pool.waiting:
             reason = "no process for the job could be started (%s); see the context's log" % end_in_words(status)
             self._fail(self._pool.waiting.popleft(), JobFailure(reason))
@@ -391,7 +384,7 @@ class Dispatcher:
         """Kill a worker and what its job started; `_on_killed` comes after."""
         self._pool.dismiss(worker)
         worker.killed = False
-        self._helped(self._helpers, lambda: kill_tree(worker.pid), lambda gone, error: self._on_killed(worker, gone, error))
+        self._loop.help(self._helpers, lambda: kill_tree(worker.pid), lambda gone, error: self._on_killed(worker, gone, error))
 
     def _on_killed(self, worker, gone, error):
         if error is not None or not gone:
@@ -401,6 +394,11 @@ class Dispatcher:
             run, worker.run = worker.run, None
             self._cancelled(run)
 
+    @staticmethod
+    def _on_group_cancelled(_result, error):
+        if error is not None:
+            say("the Spark jobs of a job could not be cancelled: %s" % error)
+
     def _cancelled(self, run):
         self._tell("cancelled", job=run.job)
         self._lost(run)
@@ -409,19 +407,16 @@ class Dispatcher:
         """After a run whose worker is dead: its Spark tasks and an empty log go as well."""
         self._end(run)
         if self._session is not None:
-            self._helped(self._spark_helper, lambda: self._session.cancel(run.job))
-        try:
-            if os.path.getsize(run.log) == 0:
-                os.unlink(run.log)
-        except OSError:
-            pass
+            session = self._session
+            self._loop.help(self._spark_helper, lambda: session.cancel(run.job), self._on_group_cancelled)
+        hide_if_empty(run.log)
         if self._stopping and not self._runs:
             self._close_session()
 
     # ---- housekeeping and the end -----------------------------------------------------------
 
     def _keep_house(self):
-        self._after(HOUSEKEEPING_SECONDS, self._keep_house)
+        self._loop.after(HOUSEKEEPING_SECONDS, self._keep_house)
         if self._pool is None:
             return
         for worker in self._pool.superfluous(time.monotonic()):
@@ -429,11 +424,11 @@ class Dispatcher:
         in_use = {sha for worker in self._pool.workers.values() for sha in (worker.key or "").split(",")}
         in_use.update(sha for run in self._runs.values() for sha in run.hashes)
         for trash in binaries.remove_unused(self._unpacked, self._last_used, in_use):
-            self._helped(self._helpers, lambda trash=trash: shutil.rmtree(trash, ignore_errors=True))
+            self._loop.help(self._helpers, lambda trash=trash: shutil.rmtree(trash, ignore_errors=True))
 
     def _when_spark_is_lost(self, reason):
         """Called in a thread of the session."""
-        self._post(lambda: None if self._stopping else self._collapse(reason))
+        self._loop.post(lambda: None if self._stopping else self._collapse(reason))
 
     def _collapse(self, reason):
         """The context cannot go on: fail what runs, and end."""
@@ -449,7 +444,7 @@ class Dispatcher:
         if not self._runs:
             self._close_session()
         elif graceful:
-            self._after(grace_ms / 1000.0, self._cancel_all)
+            self._loop.after(grace_ms / 1000.0, self._cancel_all)
         else:
             self._cancel_all()
 
@@ -459,7 +454,7 @@ class Dispatcher:
         if not self._runs:
             self._close_session()
         else:
-            self._after(STOP_CANCEL_SECONDS, self._close_session)
+            self._loop.after(STOP_CANCEL_SECONDS, self._close_session)
 
     def _close_session(self):
         """Nothing runs any more."""
@@ -470,7 +465,7 @@ class Dispatcher:
         if session is None:
             self._say_bye()
         else:
-            self._helped(
+            self._loop.help(
                 self._spark_helper, lambda: self._close_spark(session), lambda _result, _error: self._say_bye())
 
     def _close_spark(self, session):
@@ -488,7 +483,7 @@ class Dispatcher:
         deadline = time.monotonic() + 2.0
         self._shim.flush()
         while self._shim.pending and time.monotonic() < deadline:
-            self._epoll.poll(0.05)
+            self._loop.epoll.poll(0.05)
             self._shim.handle(select.EPOLLOUT)
         self._exit_status = status
         kill_tree(os.getpid(), spare_root=True)

@@ -1,8 +1,9 @@
 """A job's own log: the worker's standard output and error are the job's file while the job runs.
 
-Most jobs write nothing and shall leave no file, at no cost. So a worker keeps an empty scratch file open in the
-directory of the logs; a job's log is a hard link to it, made when the job begins and removed at its end when nothing
-was written. Only when something was written does the worker let go of that file and make a new one.
+Most jobs are short, write nothing, and shall leave no file, at no cost. So a worker keeps an empty scratch file open in
+the directory of the logs, and that is what a job writes to. It becomes the job's log by a hard link: main makes it for
+a job that runs for more than a moment (`show`), the worker at the job's end when something was written. Only then does
+the worker let go of that file and make a new one.
 """
 import os
 import sys
@@ -13,6 +14,28 @@ _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 def scratch_path(directory, pid):
     """Where the worker `pid` keeps its scratch file among the logs."""
     return os.path.join(directory, ".scratch-%d" % pid)
+
+
+def show(scratch, path):
+    """Make the scratch file the log at `path`, unless it is already; False when there is no such file."""
+    try:
+        os.link(scratch, path)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        return False
+    except OSError:  # this file system has no hard links
+        os.rename(scratch, path)
+    return True
+
+
+def hide_if_empty(path):
+    """Remove the log of a job that has ended without output."""
+    try:
+        if os.path.getsize(path) == 0:
+            os.unlink(path)
+    except OSError:
+        pass
 
 
 class JobLog:
@@ -26,21 +49,19 @@ class JobLog:
         sys.stderr = sys.__stderr__ = self._stderr
         self._scratch = None  # its path
         self._descriptor = None
-        self._linked = None  # the job's log, when it is the scratch file
+        self._path = None  # of the running job's log, when the scratch file is to become it
 
     def begin(self, path):
         """Turn output to the log at `path`."""
-        self._make_scratch(os.path.dirname(path))
-        descriptor = self._descriptor
-        try:
-            os.link(self._scratch, path)
-            self._linked = path
-        except OSError:
-            # It exists already and is to be extended, or this file system has no hard links.
-            descriptor = os.open(path, _FLAGS, 0o640)
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
-        if descriptor != self._descriptor:
+        descriptor = None
+        if os.path.exists(path):
+            descriptor = os.open(path, _FLAGS, 0o640)  # it is to be extended
+        else:
+            self._make_scratch(os.path.dirname(path))
+            self._path = path
+        os.dup2(self._descriptor if descriptor is None else descriptor, 1)
+        os.dup2(1, 2)
+        if descriptor is not None:
             os.close(descriptor)
 
     def end(self):
@@ -48,14 +69,13 @@ class JobLog:
         self._flush()
         os.dup2(self._rest[0], 1)
         os.dup2(self._rest[1], 2)
-        if self._linked is None:
+        path, self._path = self._path, None
+        if path is None:
             return
-        path, self._linked = self._linked, None
         if os.fstat(self._descriptor).st_size:
+            show(self._scratch, path)
             self._drop_scratch()
-            return
-        _remove(path)
-        if _has_children():
+        elif _has_children():
             self._drop_scratch()  # they may still write, and not into the next job's log
 
     def close(self):
@@ -66,7 +86,8 @@ class JobLog:
     def _make_scratch(self, directory):
         scratch = scratch_path(directory, os.getpid())
         if self._scratch == scratch:
-            if os.fstat(self._descriptor).st_size == 0:
+            found = os.fstat(self._descriptor)
+            if found.st_size == 0 and found.st_nlink:
                 return
         self.close()
         _remove(scratch)  # of a process that had this pid before

@@ -13,24 +13,24 @@ KEEP_IDLE = 4
 class Worker:
     """What main knows of a worker. `key` is None until its first run binds it to a set of binaries."""
 
-    __slots__ = ("number", "pid", "channel", "key", "run", "idle_since", "going", "logs", "killed")
+    __slots__ = ("number", "pid", "channel", "key", "run", "idle_since", "going", "slot", "killed")
 
-    def __init__(self, number):
+    def __init__(self, number, slot):
         self.number = number
+        self.slot = slot  # where in the shared memory it says that its job is accepted
         self.pid = None  # known from its hello on; until then it is being forked
         self.channel = None
         self.key = None
         self.run = None
         self.idle_since = 0.0
         self.going = False  # takes no more runs
-        self.logs = None  # the directory of its last job's log
         self.killed = None  # None: nobody kills it; False: being killed; True: it and all below it are gone
 
 
 class Run:
     """A job that was given to this driver and has not ended."""
 
-    __slots__ = ("job", "name", "key", "hashes", "line", "log", "since", "worker", "cancelled")
+    __slots__ = ("job", "name", "key", "hashes", "line", "log", "since", "worker", "cancelled", "shown", "told")
 
     def __init__(self, job, name, key, hashes, line, log, since):
         self.job = job
@@ -42,6 +42,8 @@ class Run:
         self.since = since
         self.worker = None
         self.cancelled = False
+        self.shown = False  # its log has been made visible
+        self.told = False  # its `accepted` has been sent
 
 
 class Pool:

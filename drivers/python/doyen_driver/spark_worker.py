@@ -7,7 +7,6 @@ import signal
 import warnings
 
 from pyspark import SparkConf, SparkContext
-from pyspark.accumulators import Accumulator  # noqa: F401 (imported here, once, before workers are forked)
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
@@ -38,6 +37,7 @@ class SparkLink:
         jsc = jvm.JavaSparkContext.fromSparkContext(jsession.sparkContext())
         self._conf = SparkConf(_jconf=jsc.getConf())
         self._context = SparkContext(gateway=self._gateway, jsc=jsc, conf=self._conf)
+        self._scala_context = jsc.sc()
         self._session = SparkSession(self._context, jsession)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # pyspark's would cancel the jobs of all
         self._files = setup["files"]
@@ -47,15 +47,17 @@ class SparkLink:
 
     def begin(self, job, name):
         """Before a job: whatever it starts in Spark belongs to its own job group."""
-        jsc = self._context._jsc
-        jsc.sc().setLocalProperties(self._gateway.jvm.java.util.Properties())
-        jsc.setJobGroup(job, name, True)
+        self._context._jsc.setJobGroup(job, name, True)
 
     def end(self):
-        """After a job."""
+        """After a job: its own SparkContext is no longer the current one."""
         if self._custom:
             self._custom = False
             SparkContext._active_spark_context = self._context
+
+    def reset(self):
+        """After a job has been answered: its local properties, such as a scheduler pool, are not the next one's."""
+        self._scala_context.setLocalProperties(self._gateway.jvm.java.util.Properties())
 
     def close(self):
         """Before this worker ends."""

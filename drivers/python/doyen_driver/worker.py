@@ -16,8 +16,10 @@ from .joblog import JobLog
 class Worker:
     """The loop of one worker process."""
 
-    def __init__(self, channel):
+    def __init__(self, channel, accepted, slot):
         self._channel = channel
+        self._accepted = accepted  # memory shared with main
+        self._slot = slot
         self._log = JobLog()
         self._pid = os.getpid()
         self._directory = os.getcwd()
@@ -72,6 +74,8 @@ class Worker:
         # A thread that the job left would go on in the next job's time: this worker ends, and takes it along.
         again = threading.active_count() <= self._threads
         self._send(wire.END if again else wire.END_RETIRED, message)
+        if again and self._link is not None:
+            self._link.reset()
         return again
 
     def _run_logged(self, run):
@@ -82,7 +86,7 @@ class Worker:
         try:
             os.chdir(self._directory)
             self._bind(run)
-            outcome = job.execute(run, self._settings, self._context_for(run), lambda: self._accept(run["job"]))
+            outcome = job.execute(run, self._settings, self._context_for(run), self._accept)
         except BaseException as error:
             outcome = job.failed(run["job"], error_of(error, "while preparing the job"))
         if os.getpid() != self._pid:
@@ -116,8 +120,9 @@ class Worker:
         self._link.begin(run["job"], run["class"])
         return self._link.context_for
 
-    def _accept(self, job_id):
-        self._send(wire.FORWARD, b'{"accepted":{"job":%s}}\n' % wire.dumps(job_id))
+    def _accept(self):
+        """Validation has passed: main looks here when a job runs for more than a moment, and tells the shim."""
+        self._accepted[self._slot] = 1
 
     @staticmethod
     def _encoded(outcome):

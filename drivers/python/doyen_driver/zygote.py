@@ -1,13 +1,14 @@
 """The zygote: a process with one thread and everything imported, which forks workers in a few milliseconds.
 
-The driver main starts it (`python3 -m doyen_driver.zygote <descriptor> <kind>`). Each packet on its socket asks for one
-worker and brings the worker's end of a socket; the zygote answers with how workers ended: `{"exited": [number, status]}`.
+The driver main starts it (`python3 -m doyen_driver.zygote <socket> <shared memory> <kind>`). Each packet on its socket asks
+for one worker and brings the worker's end of a socket; the zygote answers with how workers ended: `{"exited": [number, status]}`.
 """
 import array
 import faulthandler
 import gc
 import importlib
 import json
+import mmap
 import os
 import select
 import signal
@@ -31,18 +32,21 @@ def main():
     parent = os.getppid()
     control = socket.socket(fileno=int(sys.argv[1]))
     die_with_parent(parent)
-    for name in _PREIMPORTS[sys.argv[2]]:
+    accepted = mmap.mmap(int(sys.argv[2]), 0)
+    os.close(int(sys.argv[2]))
+    for name in _PREIMPORTS[sys.argv[3]]:
         importlib.import_module(name)
     sys.path[:] = [path for path in sys.path if path not in ("", os.getcwd())]
     gc.collect()
     gc.freeze()  # so that collections do not touch, and thereby copy, what is shared
-    channel = _serve(control)
+    channel, slot = _serve(control)
     if channel is not None:
-        _work(channel)
+        _work(Worker(channel, accepted, slot))
+        channel.close()
 
 
 def _serve(control):
-    """Fork workers until main is gone. Gives None then; in a new worker it gives the worker's socket."""
+    """Fork workers until main is gone. Gives (None, None) then; in a new worker it gives its socket and its slot."""
     waker, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
@@ -58,14 +62,14 @@ def _serve(control):
         if control in ready:
             message, descriptor = _receive(control)
             if message is None:
-                return None
+                return None, None
             pid = os.fork()
             if pid == 0:
                 _become_worker(zygote)
                 control.close()
                 os.close(waker)
                 os.close(wake)
-                return socket.socket(fileno=descriptor)
+                return socket.socket(fileno=descriptor), message["slot"]
             numbers[pid] = message["fork"]
             os.close(descriptor)
 
@@ -101,12 +105,10 @@ def _become_worker(zygote):
         sys.modules["numpy.random"].seed()  # else all workers would draw the same numbers
 
 
-def _work(channel):
+def _work(worker):
     """Be a worker. Afterwards the interpreter ends in the usual way, waiting for threads that a job left."""
     faulthandler.enable()  # a crash in native code leaves its traceback in the job's log
-    worker = Worker(channel)
     worker.serve()
-    channel.close()
 
 
 if __name__ == "__main__":

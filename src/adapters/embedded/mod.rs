@@ -33,7 +33,8 @@ pub const MAX_COMMIT_BYTES: usize = 64 * 1024 * 1024;
 const MAX_QUEUED: usize = 1024;
 /// What they hold together.
 const MAX_QUEUED_BYTES: usize = 128 * 1024 * 1024;
-/// Ranges of more entries than this run on the blocking pool: they take longer than the hand-over (~10 µs).
+/// Ranges of more entries than this run on the blocking pool. A cached read takes 0.2 µs an entry, less than handing
+/// it over (20 µs); pages that are not cached are bounded by the number of entries too.
 const DIRECT_ENTRIES: usize = 100;
 
 #[derive(Debug, thiserror::Error)]

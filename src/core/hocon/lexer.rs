@@ -78,7 +78,7 @@ fn problem<'t>(what: impl fmt::Display, why: impl Into<String>) -> Token<'t> {
     Token::Problem { what: what.to_string(), why: why.into() }
 }
 
-/// The specification's whitespace: the separators of Unicode, and the controls it lists. The newline is a token of its own.
+/// The specification's whitespace: the separators of Unicode, and the controls it lists. A newline is its own token.
 fn is_space(c: char) -> bool {
     match c {
         '\n' | '\u{85}' => false,
@@ -279,8 +279,8 @@ impl<'t> Lexer<'t> {
             'u' => self.unicode()?,
             c => {
                 let why = format!(
-                    "backslash followed by '{}', this is not a valid escape sequence (quoted strings use JSON escaping, \
-                     so use double-backslash \\\\ for literal backslash)",
+                    "backslash followed by '{}', this is not a valid escape sequence (quoted strings use JSON \
+                     escaping, so use double-backslash \\\\ for literal backslash)",
                     c.escape_default()
                 );
                 return Err(problem(c.escape_default(), why));

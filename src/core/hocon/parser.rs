@@ -57,16 +57,21 @@ impl<'t> Parser<'t> {
         Error::new(ErrorKind::Syntax, self.line, message)
     }
 
+    /// `expected`, then the token that came instead.
     fn unexpected(&self, expected: &str) -> Error {
+        self.unexpected_as(&format!("{expected} {}", self.token))
+    }
+
+    /// `message`, with a hint how the token could have been meant.
+    fn unexpected_as(&self, message: &str) -> Error {
         let token = &self.token;
-        let hint = match token {
-            Token::Eof | Token::Newline => String::new(),
-            _ => format!(
-                " (if you intended {token} to be part of a key or string value, try enclosing the key or value in \
-                 double quotes)"
-            ),
-        };
-        self.error(format!("{expected} {token}{hint}"))
+        if matches!(token, Token::Eof | Token::Newline) {
+            return self.error(message);
+        }
+        self.error(format!(
+            "{message} (if you intended {token} to be part of a key or string value, try enclosing the key or value in \
+             double quotes)"
+        ))
     }
 
     fn limit(&self, message: String) -> Error {
@@ -141,10 +146,7 @@ impl<'t> Parser<'t> {
                 self.advance();
                 Ok(true)
             }
-            Token::CloseBrace => {
-                let hint = "(if you intended '}' to be part of a key or string value, try enclosing the key or value in double quotes)";
-                Err(self.error(format!("unbalanced close brace '}}' with no open brace {hint}")))
-            }
+            Token::CloseBrace => Err(self.unexpected_as("unbalanced close brace '}' with no open brace")),
             Token::Eof if !braces => Ok(true),
             _ => Ok(false),
         }
@@ -254,11 +256,11 @@ impl<'t> Parser<'t> {
             if !simple && !matches!(self.token, Token::OpenBrace | Token::OpenBracket) {
                 break;
             }
-            if let (Some(text), true, Some(last)) = (space.take(), simple, parts.last()) {
-                if !matches!(self.document.node(*last), Node::Array(_) | Node::Object(_)) {
-                    let space = self.document.add(Node::Space(text));
-                    self.join(&mut parts, space)?;
-                }
+            let before = parts.last().map(|last| self.document.node(*last));
+            let joins = simple && !matches!(before, None | Some(Node::Array(_) | Node::Object(_)));
+            if let Some(text) = space.take().filter(|_| joins) {
+                let space = self.document.add(Node::Space(text));
+                self.join(&mut parts, space)?;
             }
             let part = self.part()?;
             self.join(&mut parts, part)?;

@@ -17,6 +17,9 @@ const NONE: usize = usize::MAX;
 /// Steps allowed for each value allowed. A text without cycles needs one or two.
 const STEPS_PER_VALUE: usize = 16;
 
+/// How much deeper substitutions may lead than the text itself.
+const SUBSTITUTION_LEVELS: usize = 64;
+
 /// How a slot is being evaluated, and what came of it.
 #[derive(Clone)]
 struct State {
@@ -87,7 +90,7 @@ impl<'d, 't> Resolver<'d, 't> {
     fn enter(&mut self) -> Result<(), Error> {
         self.step(1)?;
         self.frame += 1;
-        let max = 2 * self.limits.depth() + 2;
+        let max = self.limits.depth() + SUBSTITUTION_LEVELS;
         if self.frame > max {
             return Err(self.limit(format!("Substitutions lead more than {max} levels deep")));
         }
@@ -197,7 +200,7 @@ impl<'d, 't> Resolver<'d, 't> {
             Node::Object(_) | Node::Array(_) => {
                 let frame = self.frame;
                 let before = std::mem::replace(&mut self.states[id.index()].opened_by, frame);
-                let value = self.item(node)?;
+                let value = self.uncounted_item(node)?;
                 self.states[id.index()].opened_by = before;
                 Ok(value)
             }
@@ -222,7 +225,8 @@ impl<'d, 't> Resolver<'d, 't> {
         } else {
             self.lookup(&[reference.path.as_slice(), rest].concat())?
         };
-        let in_cycle = std::mem::replace(&mut self.met_cycle, outer);
+        let in_cycle = self.met_cycle;
+        self.met_cycle = outer || (in_cycle && !matches!(found, Found::Value(_)));
         match &found {
             Found::Value(value) => self.charge(value)?,
             // Whether the target itself is missing is seen when the whole of it is asked for.
@@ -252,7 +256,13 @@ impl<'d, 't> Resolver<'d, 't> {
     /// An element of an array, or a part of a concatenation or slot.
     fn item(&mut self, node: NodeId) -> Result<Found, Error> {
         self.enter()?;
-        let found = match self.document.node(node) {
+        let found = self.uncounted_item(node)?;
+        self.frame -= 1;
+        Ok(found)
+    }
+
+    fn uncounted_item(&mut self, node: NodeId) -> Result<Found, Error> {
+        Ok(match self.document.node(node) {
             Node::Object(fields) => Found::Value(self.object(fields)?),
             Node::Array(nodes) => {
                 let mut items = Vec::with_capacity(nodes.len());
@@ -266,9 +276,7 @@ impl<'d, 't> Resolver<'d, 't> {
             Node::Reference(reference) => self.reference(reference, &[])?,
             Node::Concat(concat) => self.concat(concat, None)?,
             _ => Found::Value(Resolved::Leaf(node)),
-        };
-        self.frame -= 1;
-        Ok(found)
+        })
     }
 
     fn object(&mut self, fields: &'d Map<SlotId>) -> Result<Resolved, Error> {

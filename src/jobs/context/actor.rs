@@ -11,6 +11,7 @@ use super::{ContextMessage, Phase};
 use crate::api::driver::spec::{Limits, Spec};
 use crate::core::contexts::{ContextState, Process};
 use crate::core::jobs::Failure;
+use crate::jobs::kinds::Kind;
 use crate::ports::Launched;
 use crate::runtime::clock;
 
@@ -30,11 +31,7 @@ impl Actor for ContextActor {
         setup: Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
         myself.send_interval(TICK, || ContextMessage::Tick);
-        let mut state = begin(&setup);
-        if let (Some(kind), Some(secret)) = (&setup.kind, &setup.secret) {
-            state.launch(kind, secret).await;
-        }
-        Ok(state)
+        Ok(begin(setup))
     }
 
     async fn handle(
@@ -44,6 +41,7 @@ impl Actor for ContextActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
+            ContextMessage::Launch { kind, secret } => state.launch(&kind, &secret).await,
             ContextMessage::Attach { hello, connection, reply } => {
                 let answer = state.attach(&myself, &hello, connection).await;
                 let _ = reply.send(answer);
@@ -76,31 +74,30 @@ impl Actor for ContextActor {
     }
 }
 
-fn begin(setup: &ContextSetup) -> State {
-    let record = setup.record.clone();
+fn begin(setup: ContextSetup) -> State {
+    let record = setup.record;
     let process = record.process.clone();
     let now = clock::instant();
-    let found = setup.secret.is_none();
     let mut jobs = HashMap::new();
-    for job in &setup.jobs {
+    for job in setup.jobs {
         let permit = Arc::clone(&setup.slots).try_acquire_owned().ok();
-        jobs.insert(job.id.clone(), Held { record: job.clone(), permit, ending: false, killed: None });
+        jobs.insert(job.id.clone(), Held { record: job, permit, ending: false, killed: None });
     }
     State {
-        shared: setup.shared.clone(),
+        shared: setup.shared,
         launched: process.map(|p| Launched { pid: p.pid, start_ticks: p.start_ticks, directory: p.directory }),
         connection: None,
         attachment: None,
         jobs,
         logs: HashMap::new(),
         next_request: 0,
-        slots: Arc::clone(&setup.slots),
-        phase: setup.phase.clone(),
-        created: setup.created.clone(),
+        phase: setup.phase,
+        created: setup.created,
         stop_waiters: Vec::new(),
         unable: None,
         began: now,
-        detached_since: found.then_some(now),
+        detached_since: setup.found.then_some(now),
+        launching: !setup.found,
         kill_at: (record.state == ContextState::Stopping).then_some(now),
         ended: false,
         record,
@@ -108,7 +105,8 @@ fn begin(setup: &ContextSetup) -> State {
 }
 
 impl State {
-    async fn launch(&mut self, kind: &crate::jobs::kinds::Kind, secret: &str) {
+    async fn launch(&mut self, kind: &Kind, secret: &str) {
+        self.launching = false;
         let spec = self.spec(kind, secret);
         match self.shared.launcher.launch(&spec).await {
             Ok(launched) => {
@@ -127,7 +125,7 @@ impl State {
         }
     }
 
-    fn spec(&self, kind: &crate::jobs::kinds::Kind, secret: &str) -> Spec {
+    fn spec(&self, kind: &Kind, secret: &str) -> Spec {
         let config = &self.shared.config;
         let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         Spec {
@@ -157,6 +155,9 @@ impl State {
 
     /// Looks after what no message tells: drivers that never come, that died unseen, or that do not stop.
     async fn tick(&mut self) {
+        if self.launching {
+            return;
+        }
         let contexts = &self.shared.config.contexts;
         let alive = self.launched.as_ref().is_some_and(|l| self.shared.launcher.alive(l));
         if self.connection.is_none() && !alive {

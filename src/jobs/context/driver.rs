@@ -153,7 +153,7 @@ impl State {
             }
             FromShim::Failed(Failed { job, error, log_ref }) => {
                 let stopping = self.record.state == ContextState::Stopping;
-                let failure = if stopping && error.class == "DriverExited" { self.terminated() } else { error };
+                let failure = if stopping && error.class == "DriverExited" { self.terminated() } else { error.with_stack() };
                 self.end_job(me, &job, Outcome::Failed(failure), log_ref);
             }
             FromShim::Cancelled(Cancelled { job, log_ref }) => {

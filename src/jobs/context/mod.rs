@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use crate::api::driver::Raw;
 use crate::api::driver::attach::{Binary, FromShim, Hello, LogPart};
 use crate::core::jobs::{Failure, JobRecord};
+use crate::jobs::kinds::Kind;
 use crate::ports::Revision;
 
 pub use actor::ContextActor;
@@ -40,6 +41,8 @@ pub enum Phase {
 
 /// Everything that a context's actor is told.
 pub enum ContextMessage {
+    /// Once the context is in the registry, where its driver looks for it.
+    Launch { kind: Box<Kind>, secret: String },
     Attach {
         hello: Box<Hello>,
         connection: Connection,

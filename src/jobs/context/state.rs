@@ -13,7 +13,6 @@ use crate::config::Config;
 use crate::core::contexts::ContextRecord;
 use crate::core::jobs::{Failure, JobRecord};
 use crate::jobs::callbacks::Callbacks;
-use crate::jobs::kinds::Kind;
 use crate::jobs::supervisor::Registry;
 use crate::jobs::{ActiveJobs, Records};
 use crate::ports::{Launched, Launcher, Revision};
@@ -35,9 +34,8 @@ pub struct Shared {
 pub struct ContextSetup {
     pub shared: Shared,
     pub record: ContextRecord,
-    pub kind: Option<Kind>,
-    /// Of a new context; one that was found in the store has its driver already.
-    pub secret: Option<String>,
+    /// Found in the store, with a driver already; else `Launch` follows.
+    pub found: bool,
     /// Jobs that the store holds for it, not ended.
     pub jobs: Vec<JobRecord>,
     pub slots: Arc<Semaphore>,
@@ -66,7 +64,6 @@ pub struct State {
     pub jobs: HashMap<String, Held>,
     pub logs: HashMap<u64, oneshot::Sender<LogPart>>,
     pub next_request: u64,
-    pub slots: Arc<Semaphore>,
     pub phase: watch::Sender<Phase>,
     pub created: watch::Sender<Option<Result<(), Failure>>>,
     pub stop_waiters: Vec<oneshot::Sender<()>>,
@@ -76,6 +73,8 @@ pub struct State {
     pub detached_since: Option<Instant>,
     /// When the driver of a stopping context is killed.
     pub kill_at: Option<Instant>,
+    /// `Launch` is on its way.
+    pub launching: bool,
     pub ended: bool,
 }
 

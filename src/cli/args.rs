@@ -1,0 +1,253 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+
+use super::exit::Exit;
+use crate::config::{Config, ENVIRONMENT_PREFIX, Errors, Sources, load};
+
+const DEFAULT_URL: &str = "http://127.0.0.1:8090";
+
+const GLOBAL: &str = "Options of all commands";
+
+/// A highly available job server for Apache Spark, and its client.
+#[derive(Debug, Parser)]
+#[command(name = "doyen", version, after_long_help = Exit::help(), arg_required_else_help = true)]
+pub struct Cli {
+    /// A server; say it again for more. The next is asked when one is down.
+    #[arg(
+        long,
+        global = true,
+        env = "DOYEN_URL",
+        hide_env_values = true,
+        value_delimiter = ',',
+        default_value = DEFAULT_URL,
+        value_name = "URL",
+        help_heading = GLOBAL
+    )]
+    pub url: Vec<String>,
+    /// Print the server's answer as it is, in JSON.
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a server.
+    Server(ServerArgs),
+    /// Hold one driver. Servers start this.
+    #[command(hide = true)]
+    Shim(ShimArgs),
+    /// Look at the server's configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Wheels, eggs and jars.
+    #[command(subcommand)]
+    Binary(BinaryCommand),
+    /// Contexts, in which jobs run.
+    #[command(subcommand)]
+    Context(ContextCommand),
+    /// Jobs.
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// Print the version.
+    Version,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct ServerArgs {
+    /// The configuration [default: doyen.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address and port to listen on (http.listen)
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<String>,
+    /// Where to keep everything (node.data-dir)
+    #[arg(long, value_name = "DIRECTORY")]
+    pub data_dir: Option<String>,
+    /// This node's name (node.name)
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Any key of the configuration
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl ServerArgs {
+    /// The configuration, with this process's environment and working directory.
+    ///
+    /// # Errors
+    /// As `config::load`.
+    pub fn load(&self) -> Result<Config, Errors> {
+        load(&Sources {
+            file: self.config.clone(),
+            directory: Some(PathBuf::new()),
+            environment: environment(),
+            set: self.set.clone(),
+            http: self.http.clone(),
+            data_dir: self.data_dir.clone(),
+            node: self.node.clone(),
+        })
+    }
+}
+
+/// Our own variables. What is not Unicode cannot be valid, and the configuration says so of it.
+fn environment() -> Vec<(String, String)> {
+    let text = |value: std::ffi::OsString| value.to_string_lossy().into_owned();
+    let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+    let mut ours: Vec<_> = all.filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX)).collect();
+    ours.sort();
+    ours
+}
+
+#[derive(Debug, Args)]
+pub struct ShimArgs {
+    /// The shim's own directory, with the file that says what to run.
+    #[arg(long)]
+    pub directory: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print the commented reference: every key at its default.
+    Default,
+    /// Tell what is wrong with the configuration, and where.
+    Check(ServerArgs),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BinaryType {
+    Wheel,
+    Egg,
+    Jar,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BinaryCommand {
+    /// Upload a file under a name; an older one of that name is replaced.
+    Push {
+        name: String,
+        file: PathBuf,
+        /// What the file is [default: told by .whl, .egg, .jar]
+        #[arg(long = "type", value_name = "TYPE")]
+        kind: Option<BinaryType>,
+    },
+    /// List the binaries.
+    List,
+    /// Delete a binary.
+    Rm { name: String },
+}
+
+/// Settings or a job's input, in HOCON or JSON.
+#[derive(Debug, Default, Args)]
+pub struct Body {
+    /// A file of HOCON or JSON; - is stdin
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A single key, over the file; the value is JSON, or else text
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ContextCommand {
+    /// Start a context.
+    Create {
+        name: String,
+        /// A kind of driver, like python or pyspark, or a context factory of Spark Jobserver
+        #[arg(long)]
+        factory: Option<String>,
+        #[command(flatten)]
+        body: Body,
+    },
+    /// List the contexts.
+    List,
+    /// Show one context.
+    Show { name: String },
+    /// Stop a context.
+    Stop {
+        name: String,
+        /// Without time for its jobs
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum JobCommand {
+    /// Start a job; prints its id, or with --wait its result.
+    Submit(SubmitArgs),
+    /// List jobs, the newest first.
+    List {
+        /// Only those in this state
+        #[arg(long)]
+        status: Option<String>,
+        /// At most so many
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+    /// Show one job.
+    Show { id: String },
+    /// Print what a job wrote.
+    Logs {
+        id: String,
+        /// Go on until the job ends
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Stop a job.
+    Kill { id: String },
+}
+
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    /// Binaries by name, or URIs
+    #[arg(long, required = true, value_delimiter = ',', value_name = "BINARY")]
+    pub app: Vec<String>,
+    /// The job's class, like package.module.Class
+    #[arg(long)]
+    pub class: String,
+    /// The context to run in [default: one of its own]
+    #[arg(long)]
+    pub context: Option<String>,
+    #[command(flatten)]
+    pub body: Body,
+    /// Wait for the end and print the result
+    #[arg(long)]
+    pub wait: bool,
+    /// Seconds to wait at most; the job goes on then
+    #[arg(long, requires = "wait", value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=MAX_TIMEOUT_S))]
+    pub timeout: Option<u64>,
+}
+
+/// A year: more is a mistake.
+const MAX_TIMEOUT_S: u64 = 366 * 24 * 3600;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn urls_may_be_repeated_and_stand_after_the_command() {
+        let cli =
+            Cli::try_parse_from(["doyen", "job", "list", "--url", "http://a", "--url", "http://b,http://c"]).unwrap();
+        assert_eq!(cli.url, ["http://a", "http://b", "http://c"]);
+    }
+
+    #[test]
+    fn a_timeout_needs_wait() {
+        let submit = ["doyen", "job", "submit", "--app", "a,b", "--class", "c", "--timeout", "3"];
+        assert!(Cli::try_parse_from(submit).is_err());
+        assert!(Cli::try_parse_from(submit.into_iter().chain(["--wait"])).is_ok());
+    }
+}

@@ -1,0 +1,271 @@
+//! HTTP to whichever server answers.
+//!
+//! A request that only reads goes to the next server whatever goes wrong. A request that changes something goes to the
+//! next only when the connection was never made: after that, it may have been done.
+
+use std::error::Error;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::redirect::Policy;
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+
+use super::exit::Exit;
+use super::failure::Failure;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer than any `wait=` that we ask for.
+const READ_TIMEOUT: Duration = Duration::from_secs(90);
+/// Longer than any server takes to start a context or to take an upload.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+/// The largest result that a server may keep, and what is around it.
+const MAX_ANSWER_BYTES: usize = (2 << 30) + (1 << 20);
+
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub body: Bytes,
+}
+
+/// What a request is, for every server that it may go to.
+pub struct Request<'a> {
+    pub method: Method,
+    /// Begins with `/`; names in it went through `segment`.
+    pub path: String,
+    pub query: Vec<(&'static str, String)>,
+    /// Adds the body. Is asked again for each server.
+    pub body: &'a (dyn Fn(RequestBuilder) -> Result<RequestBuilder, Failure> + Sync),
+}
+
+pub struct Client {
+    http: reqwest::Client,
+    servers: Vec<Url>,
+    /// The one that answered last.
+    current: AtomicUsize,
+}
+
+impl Client {
+    /// # Errors
+    /// A URL that is none; or no TLS can be set up.
+    pub fn new(urls: &[String]) -> Result<Self, Failure> {
+        let given = urls.iter().map(|url| url.trim()).filter(|url| !url.is_empty());
+        let servers = given.map(parse).collect::<Result<Vec<_>, _>>()?;
+        if servers.is_empty() {
+            return Err(Failure::new(Exit::Usage, "no server is named").hint("name one with --url or DOYEN_URL"));
+        }
+        // That another part of the process was first is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(Policy::none())
+            .user_agent(concat!("doyen/", env!("CARGO_PKG_VERSION")));
+        // The system's certificates take time to read, and small containers have none.
+        let secure = servers.iter().any(|server| server.scheme() == "https");
+        let http = if secure { builder } else { builder.tls_certs_only([]) }
+            .build()
+            .map_err(|error| Failure::new(Exit::Failed, format!("cannot set up the HTTP client: {}", cause(&error))))?;
+        Ok(Self { http, servers, current: AtomicUsize::new(0) })
+    }
+
+    /// Reads; any answer below 300 is good.
+    pub async fn get(&self, path: String, query: Vec<(&'static str, String)>) -> Result<Answer, Failure> {
+        self.ask(Request { method: Method::GET, path, query, body: &Ok }).await
+    }
+
+    /// One request and its whole answer; any below 300 is good.
+    pub async fn ask(&self, request: Request<'_>) -> Result<Answer, Failure> {
+        let reads = request.method == Method::GET;
+        let whole = async |response: Response| {
+            let status = response.status();
+            collect(response).await.map(|body| Answer { status, body })
+        };
+        let timeout = if reads { READ_TIMEOUT } else { CHANGE_TIMEOUT };
+        let answer = self.send(&request, Some(timeout), whole).await?;
+        if answer.body.len() > MAX_ANSWER_BYTES {
+            return Err(Failure::new(Exit::ServerError, format!("the answer is over {MAX_ANSWER_BYTES} bytes")));
+        }
+        if answer.status.as_u16() < 300 { Ok(answer) } else { Err(refusal(&answer)) }
+    }
+
+    /// Reads an answer of any length, without a limit of time.
+    pub async fn stream(&self, path: String, query: Vec<(&'static str, String)>) -> Result<Response, Failure> {
+        let request = Request { method: Method::GET, path, query, body: &Ok };
+        let response = self.send(&request, None, async |response| Ok(response)).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let body = collect(response).await.unwrap_or_default();
+        Err(refusal(&Answer { status, body }))
+    }
+
+    async fn send<T>(
+        &self,
+        request: &Request<'_>,
+        timeout: Option<Duration>,
+        read: impl AsyncFn(Response) -> Result<T, reqwest::Error>,
+    ) -> Result<T, Failure> {
+        let mut troubles = Vec::new();
+        let first = self.current.load(Ordering::Relaxed);
+        for round in 0..self.servers.len() {
+            let index = (first + round) % self.servers.len();
+            let server = &self.servers[index];
+            if let Err(trouble) = self.ready(server).await {
+                troubles.push(format!("{}: {trouble}", shown(server)));
+                continue;
+            }
+            let built = self.http.request(request.method.clone(), url(server, &request.path, &request.query));
+            let built = (request.body)(match timeout {
+                Some(timeout) => built.timeout(timeout),
+                None => built,
+            })?;
+            let answer = match built.send().await {
+                Ok(response) => read(response).await,
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(answer) => {
+                    self.current.store(index, Ordering::Relaxed);
+                    return Ok(answer);
+                }
+                Err(error) if error.is_connect() || request.method == Method::GET => {
+                    troubles.push(format!("{}: {}", shown(server), cause(&error)));
+                }
+                Err(error) => return Err(unknown_outcome(server, &error)),
+            }
+        }
+        Err(unreachable(&troubles))
+    }
+
+    /// Asks only when there is a choice. A server that does not know the question is as good as its answers.
+    async fn ready(&self, server: &Url) -> Result<(), String> {
+        if self.servers.len() == 1 {
+            return Ok(());
+        }
+        let asked = self.http.get(url(server, "/readyz", &[])).timeout(READY_TIMEOUT).send().await;
+        match asked {
+            Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => Err("not ready".into()),
+            Ok(_) => Ok(()),
+            Err(error) => Err(cause(&error)),
+        }
+    }
+}
+
+/// A name as one part of a path.
+///
+/// # Errors
+/// Nothing, `.` and `..` cannot be sent as such.
+pub fn segment(name: &str) -> Result<String, Failure> {
+    match name {
+        "" | "." | ".." => Err(Failure::new(Exit::Usage, format!("{name:?} cannot be a name"))),
+        name => Ok(utf8_percent_encode(name, SEGMENT).to_string()),
+    }
+}
+
+fn parse(text: &str) -> Result<Url, Failure> {
+    let wrong = |why: String| Failure::new(Exit::Usage, why).hint("write one like http://127.0.0.1:8090");
+    // A URL may hold a password, so it is not repeated.
+    let url = Url::parse(text).map_err(|error| wrong(format!("a --url is no URL: {error}")))?;
+    match url.scheme() {
+        "http" | "https" if url.has_host() => Ok(url),
+        scheme => Err(wrong(format!("a --url begins with `{scheme}:`, not with http:// or https://"))),
+    }
+}
+
+fn url(server: &Url, path: &str, query: &[(&'static str, String)]) -> Url {
+    let mut url = server.clone();
+    url.set_path(&format!("{}{path}", server.path().trim_end_matches('/')));
+    url.set_query(None);
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    url
+}
+
+/// Without user and password.
+fn shown(server: &Url) -> String {
+    let mut url = server.clone();
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
+/// The body, cut soon after it is over `MAX_ANSWER_BYTES`.
+async fn collect(mut response: Response) -> Result<Bytes, reqwest::Error> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_ANSWER_BYTES {
+            break;
+        }
+    }
+    Ok(body.freeze())
+}
+
+/// The innermost reason, which says what happened.
+fn cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return if error.is_connect() { "no connection in time".into() } else { "no answer in time".into() };
+    }
+    let mut innermost: &dyn Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+fn unreachable(troubles: &[String]) -> Failure {
+    let message = match troubles {
+        [trouble] => format!("no server at {trouble}"),
+        troubles => format!("no server can be reached:\n  {}", troubles.join("\n  ")),
+    };
+    Failure::new(Exit::Unreachable, message).hint("`doyen server` starts one; --url or DOYEN_URL names another")
+}
+
+fn unknown_outcome(server: &Url, error: &reqwest::Error) -> Failure {
+    let message = format!(
+        "{} took the request, but its answer was lost ({}); whether it was done is unknown",
+        shown(server),
+        cause(error)
+    );
+    Failure::new(Exit::OutcomeUnknown, message).hint("look with `list` or `show` before you try again")
+}
+
+/// What the server says of why not.
+fn refusal(answer: &Answer) -> Failure {
+    let exit = match answer.status {
+        StatusCode::NOT_FOUND => Exit::NotFound,
+        status if status.is_client_error() => Exit::Refused,
+        _ => Exit::ServerError,
+    };
+    Failure::new(exit, super::answer::reason(answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_one_part_of_the_path() {
+        assert_eq!(segment("a/b ü").unwrap(), "a%2Fb%20%C3%BC");
+        assert!(segment("..").is_err());
+        let server = parse("http://u:p@h:1/base/").unwrap();
+        let whole = url(&server, &format!("/binaries/{}", segment("a/b").unwrap()), &[("q", "x&y".into())]);
+        assert_eq!(whole.as_str(), "http://u:p@h:1/base/binaries/a%2Fb?q=x%26y");
+        assert_eq!(shown(&server), "http://h:1/base");
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused_without_being_repeated() {
+        for wrong in ["localhost:8090", "ftp://h", "not a url"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+        assert!(Client::new(&["".into(), " ".into()]).is_err());
+    }
+}

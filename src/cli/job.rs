@@ -1,0 +1,156 @@
+//! `doyen job`.
+
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Map, Value};
+
+use super::Session;
+use super::answer::{Job, error_text, parse, text};
+use super::args::{JobCommand, SubmitArgs};
+use super::client::{Answer, Request, segment};
+use super::exit::Exit;
+use super::failure::{Failure, note};
+use super::output::{cell, details, print, table, write};
+use super::progress::Progress;
+
+/// What each long poll asks for.
+const POLL: &str = "30s";
+/// Between polls, for a server that answers at once.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Between tries while no server can be reached.
+const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
+/// Tries while no server can be reached; some two minutes.
+const MAX_OUTAGE_TRIES: u32 = 120;
+
+pub async fn run(session: &Session, command: &JobCommand) -> Result<(), Failure> {
+    match command {
+        JobCommand::Submit(args) => submit(session, args).await,
+        JobCommand::List { status, limit } => list(session, status.as_deref(), *limit).await,
+        JobCommand::Show { id } => {
+            let answer = session.client.get(format!("/jobs/{}", segment(id)?), Vec::new()).await?;
+            if session.json { print(&text(&answer)) } else { print(&details(&parse::<Map<String, Value>>(&answer)?)) }
+        }
+        JobCommand::Logs { id, follow } => logs(session, id, *follow).await,
+        JobCommand::Kill { id } => kill(session, id).await,
+    }
+}
+
+async fn submit(session: &Session, args: &SubmitArgs) -> Result<(), Failure> {
+    let body = args.body.text(&[])?;
+    let mut query = vec![("cp", args.app.join(",")), ("mainClass", args.class.clone()), ("sync", "false".to_owned())];
+    query.extend(args.context.iter().map(|context| ("context", context.clone())));
+    let add = |request: RequestBuilder| Ok(request.header("content-type", "text/plain").body(body.clone()));
+    let progress = Progress::spinner("submitting".into());
+    let answer = session.client.ask(Request { method: Method::POST, path: "/jobs".into(), query, body: &add }).await;
+    drop(progress);
+    let answer = answer?;
+    let job: Job = parse(&answer)?;
+    if !args.wait {
+        return print(&if session.json { text(&answer) } else { job.job_id });
+    }
+    note(format!("job {}", job.job_id));
+    let (job, answer) = match args.timeout {
+        None => wait(session, &job.job_id).await?,
+        Some(seconds) => {
+            let limit = Duration::from_secs(seconds);
+            tokio::time::timeout(limit, wait(session, &job.job_id)).await.map_err(|_| {
+                let message = format!("job {} has not ended after {seconds} s, and goes on", job.job_id);
+                Failure::new(Exit::TimedOut, message).hint(format!("`doyen job show {}` tells how it is", job.job_id))
+            })??
+        }
+    };
+    show_end(session, &job, &answer)
+}
+
+/// Polls until the job has ended, through outages: the job is safe with the servers.
+async fn wait(session: &Session, id: &str) -> Result<(Job, Answer), Failure> {
+    let progress = Progress::spinner(format!("job {id}"));
+    let path = format!("/jobs/{}", segment(id)?);
+    let mut tries = 0;
+    loop {
+        match session.client.get(path.clone(), vec![("wait", POLL.to_owned())]).await {
+            Ok(answer) => {
+                tries = 0;
+                let job: Job = parse(&answer)?;
+                if job.ended() {
+                    return Ok((job, answer));
+                }
+                progress.say(format!("job {id} {}", job.status));
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(failure) => {
+                tries += 1;
+                if tries >= MAX_OUTAGE_TRIES || !passing(&failure) {
+                    return Err(failure.hint(format!("`doyen job show {id}` tells how the job is")));
+                }
+                progress.say(format!("job {id}: no server can be reached"));
+                tokio::time::sleep(OUTAGE_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn passing(failure: &Failure) -> bool {
+    matches!(failure, Failure::Told { exit: Exit::Unreachable | Exit::ServerError, .. })
+}
+
+fn show_end(session: &Session, job: &Job, answer: &Answer) -> Result<(), Failure> {
+    if session.json {
+        print(&text(answer))?;
+    }
+    let result = job.result.as_ref().map_or("null", |result| result.get());
+    if job.status == "FINISHED" {
+        return if session.json { Ok(()) } else { print(result) };
+    }
+    let error: Value = serde_json::from_str(result).unwrap_or(Value::Null);
+    if let Some(stack) = error.get("stack").and_then(Value::as_str).filter(|stack| !stack.trim().is_empty()) {
+        note(stack.trim_end());
+    }
+    let reason = error_text(&error).map(|text| format!(": {text}")).unwrap_or_default();
+    let message = format!("job {} ended in {}{reason}", job.job_id, job.status);
+    Err(Failure::new(Exit::Failed, message).hint(format!("`doyen job logs {}` shows what it wrote", job.job_id)))
+}
+
+async fn list(session: &Session, status: Option<&str>, limit: Option<u32>) -> Result<(), Failure> {
+    let status = status.map(|status| ("status", status.to_owned()));
+    let limit = limit.map(|limit| ("limit", limit.to_string()));
+    let answer = session.client.get("/jobs".into(), status.into_iter().chain(limit).collect()).await?;
+    if session.json {
+        return print(&text(&answer));
+    }
+    let jobs: Vec<Map<String, Value>> = parse(&answer)?;
+    let members = ["jobId", "status", "classPath", "context", "startTime", "duration"];
+    let row = |job: &Map<String, Value>| members.iter().map(|member| cell(job.get(*member))).collect();
+    if jobs.is_empty() {
+        note("no jobs");
+    }
+    let head = ["ID", "STATUS", "CLASS", "CONTEXT", "STARTED", "DURATION"];
+    print(&table(&head, &jobs.iter().map(row).collect::<Vec<_>>()))
+}
+
+async fn logs(session: &Session, id: &str, follow: bool) -> Result<(), Failure> {
+    let query = if follow { vec![("follow", "true".to_owned())] } else { Vec::new() };
+    let mut response = session.client.stream(format!("/v1/jobs/{}/logs", segment(id)?), query).await?;
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => write(&chunk)?,
+            Ok(None) => return Ok(()),
+            Err(_) => {
+                let failure = Failure::new(Exit::Unreachable, "the connection broke; the log goes on");
+                return Err(failure.hint(format!("`doyen job logs {id}` shows it from the beginning")));
+            }
+        }
+    }
+}
+
+async fn kill(session: &Session, id: &str) -> Result<(), Failure> {
+    let path = format!("/jobs/{}", segment(id)?);
+    let answer = session.client.ask(Request { method: Method::DELETE, path, query: Vec::new(), body: &Ok }).await?;
+    let value: Value = parse(&answer)?;
+    if value.get("status").and_then(Value::as_str) == Some("ERROR") {
+        let reason = value.get("ERROR").and_then(error_text).map(|text| format!(": {text}")).unwrap_or_default();
+        return Err(Failure::new(Exit::Failed, format!("job {id} had ended in ERROR already{reason}")));
+    }
+    session.done(&answer, &format!("job {id} is killed"))
+}

@@ -1,0 +1,204 @@
+//! `job submit|list|show|logs|kill`.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::process::{Child, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::body::{Body, Bytes};
+use futures::stream;
+use tokio::sync::mpsc;
+
+use crate::support::{Ended, Server, answer, command};
+
+const SUBMIT: [&str; 9] = ["job", "submit", "--app", "words,util", "--class", "m.C", "--context", "c d", "--set"];
+
+fn submit(server: &Server, more: &[&str]) -> Ended {
+    server.run(&[&SUBMIT[..], &["input.n=2"], more].concat())
+}
+
+/// Takes a job, and answers the polls one after another, the last again and again.
+fn polled(answers: &'static [(u16, &'static str)]) -> Server {
+    let polls = AtomicUsize::new(0);
+    Server::playing(move |seen| {
+        if seen.line.starts_with("POST /jobs?") {
+            return answer(202, r#"{"jobId":"j1","status":"STARTED","context":"c d"}"#);
+        }
+        assert_eq!(seen.line, "GET /jobs/j1?wait=30s");
+        let poll = polls.fetch_add(1, Ordering::Relaxed).min(answers.len() - 1);
+        answer(answers[poll].0, answers[poll].1)
+    })
+}
+
+#[test]
+fn submit_prints_the_id() {
+    let server = polled(&[]);
+    let ended = submit(&server, &[]);
+    assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (0, "j1\n", ""));
+    let seen = &server.seen()[0];
+    assert_eq!(seen.line, "POST /jobs?cp=words%2Cutil&mainClass=m.C&sync=false&context=c+d");
+    assert_eq!(String::from_utf8_lossy(&seen.body).trim(), "\"input\".\"n\" = 2");
+    let json = submit(&server, &["--json"]).stdout;
+    assert_eq!(json, "{\"jobId\":\"j1\",\"status\":\"STARTED\",\"context\":\"c d\"}\n");
+}
+
+#[test]
+fn wait_polls_to_the_end_and_prints_the_result() {
+    let server = polled(&[
+        (200, r#"{"jobId":"j1","status":"RUNNING"}"#),
+        (503, ""),
+        (200, r#"{"jobId":"j1","status":"FINISHED","result":{"b":[1.50, 12345678901234567890123], "a":"x"}}"#),
+    ]);
+    let ended = submit(&server, &["--wait"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(ended.stdout, "{\"b\":[1.50, 12345678901234567890123], \"a\":\"x\"}\n");
+    assert_eq!(ended.stderr, "job j1\n");
+    assert_eq!(server.lines().len(), 4);
+}
+
+#[test]
+fn wait_ends_with_1_when_the_job_fails() {
+    let server = polled(&[(
+        200,
+        r#"{"jobId":"j1","status":"ERROR","result":{"message":"boom","errorClass":"E","stack":"Traceback\n  line 1\n"}}"#,
+    )]);
+    let ended = submit(&server, &["--wait"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (1, ""));
+    assert_eq!(
+        ended.stderr,
+        "job j1\nTraceback\n  line 1\nerror: job j1 ended in ERROR: boom\nhint: `doyen job logs j1` shows what it wrote\n"
+    );
+    let json = submit(&server, &["--wait", "--json"]);
+    assert!(json.stdout.starts_with(r#"{"jobId":"j1","status":"ERROR""#), "{json:?}");
+}
+
+#[test]
+fn wait_ends_with_7_when_the_time_is_over() {
+    let server = polled(&[(200, r#"{"jobId":"j1","status":"RUNNING"}"#)]);
+    let ended = submit(&server, &["--wait", "--timeout", "1"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (7, ""));
+    assert!(ended.stderr.contains("job j1 has not ended after 1 s, and goes on"), "{ended:?}");
+}
+
+#[test]
+fn a_refused_job_is_told() {
+    for (status, body, code, told) in [
+        (404, r#"{"status":"ERROR","result":"appName words not found"}"#, 4, "appName words not found"),
+        (409, r#"{"status":"ERROR","result":"Context stop in progress"}"#, 5, "Context stop in progress"),
+        (503, r#"{"status":"NO SLOTS AVAILABLE","result":"Too many"}"#, 6, "NO SLOTS AVAILABLE: Too many"),
+    ] {
+        let server = Server::playing(move |_| answer(status, body));
+        let ended = submit(&server, &["--wait"]);
+        assert_eq!((ended.code, ended.stderr), (code, format!("error: {told}\n")));
+    }
+}
+
+#[test]
+fn a_config_file_that_is_not_there_is_told() {
+    let server = polled(&[]);
+    let ended = submit(&server, &["--config", "no.conf"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.starts_with("error: cannot read no.conf: "), "{ended:?}");
+    assert!(server.seen().is_empty());
+}
+
+#[test]
+fn list_is_a_table() {
+    let server = Server::playing(|seen| match seen.line.as_str() {
+        "GET /jobs?status=running&limit=2" => answer(
+            200,
+            r#"[{"jobId":"j1","startTime":"t","classPath":"m.C","context":"c","duration":"1 secs","status":"RUNNING"}]"#,
+        ),
+        "GET /jobs" => answer(200, "[]"),
+        other => panic!("{other}"),
+    });
+    let ended = server.run(&["job", "list", "--status", "running", "--limit", "2"]);
+    assert_eq!(
+        ended.stdout,
+        "ID  STATUS   CLASS  CONTEXT  STARTED  DURATION\nj1  RUNNING  m.C    c        t        1 secs\n"
+    );
+    assert_eq!(server.run(&["job", "list"]).stderr, "no jobs\n");
+}
+
+#[test]
+fn show_and_kill() {
+    let server = Server::playing(|seen| match seen.line.as_str() {
+        "GET /jobs/j1" => answer(200, r#"{"jobId":"j1","status":"FINISHED","result":[1]}"#),
+        "DELETE /jobs/j1" => answer(200, r#"{"status":"KILLED"}"#),
+        "DELETE /jobs/j2" => answer(200, r#"{"status":"ERROR","ERROR":{"message":"boom"}}"#),
+        _ => answer(404, r#"{"status":"ERROR","result":"No such job ID j3"}"#),
+    });
+    assert_eq!(server.run(&["job", "show", "j1"]).stdout, "jobId   j1\nstatus  FINISHED\nresult  [1]\n");
+    assert_eq!(server.run(&["job", "kill", "j1"]).stderr, "job j1 is killed\n");
+    let ended = server.run(&["job", "kill", "j2"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (1, "error: job j2 had ended in ERROR already: boom\n"));
+    let ended = server.run(&["job", "logs", "j3"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (4, "error: No such job ID j3\n"));
+}
+
+/// Sends what comes out of the channel as one chunked answer; an error cuts the connection.
+fn following(mut lines: mpsc::Receiver<io::Result<&'static str>>) -> Server {
+    let body =
+        stream::poll_fn(move |context| lines.poll_recv(context).map(|line| line.map(|line| line.map(Bytes::from))));
+    let body = Mutex::new(Some(Body::from_stream(body)));
+    Server::playing(move |seen| {
+        assert_eq!(seen.line, "GET /v1/jobs/j1/logs?follow=true");
+        answer(200, body.lock().unwrap().take().unwrap())
+    })
+}
+
+fn follow(server: &Server) -> Child {
+    let directory = tempfile::tempdir().unwrap();
+    let mut follow = command(&directory, &["--url", &server.url, "job", "logs", "j1", "-f"]);
+    follow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn finish(child: Child) -> (Option<i32>, String) {
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn logs_come_as_they_are_written() {
+    let (write, lines) = mpsc::channel(4);
+    let server = following(lines);
+    let mut child = follow(&server);
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    for text in ["one\n", "two\n"] {
+        write.blocking_send(Ok(text)).unwrap();
+        line.clear();
+        stdout.read_line(&mut line).unwrap();
+        assert_eq!(line, text);
+    }
+    write.blocking_send(Ok("no end of line")).unwrap();
+    drop(write);
+    line.clear();
+    stdout.read_to_string(&mut line).unwrap();
+    assert_eq!(line, "no end of line");
+    assert_eq!(finish(child), (Some(0), String::new()));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_a_quiet_end() {
+    let (write, lines) = mpsc::channel(4);
+    let server = following(lines);
+    let mut child = follow(&server);
+    drop(child.stdout.take());
+    write.blocking_send(Ok("one\n")).unwrap();
+    assert_eq!(finish(child), (Some(0), String::new()));
+}
+
+#[test]
+fn a_log_that_breaks_off_is_told() {
+    let (write, lines) = mpsc::channel(4);
+    let server = following(lines);
+    let mut child = follow(&server);
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    write.blocking_send(Ok("one\n")).unwrap();
+    stdout.read_line(&mut String::new()).unwrap();
+    write.blocking_send(Err(io::Error::other("cut"))).unwrap();
+    let (code, told) = finish(child);
+    assert_eq!(code, Some(3));
+    assert!(told.starts_with("error: the connection broke"), "{told}");
+}

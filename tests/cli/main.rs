@@ -1,0 +1,10 @@
+//! The real binary against servers that play recorded answers: exit code, stdout, stderr.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
+mod binary;
+mod config;
+mod context;
+mod job;
+mod servers;
+mod support;

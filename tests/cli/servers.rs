@@ -1,0 +1,111 @@
+//! Which server is asked, and what is said when none answers.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use crate::support::{DOWN, Server, answer, command, end, run};
+
+#[test]
+fn no_server_there() {
+    let ended = run(&["--url", DOWN, "job", "list"]);
+    assert_eq!(ended.code, 3);
+    assert_eq!(ended.stdout, "");
+    assert_eq!(
+        ended.stderr,
+        "error: no server at http://127.0.0.1:1: Connection refused (os error 111)\n\
+         hint: `doyen server` starts one; --url or DOYEN_URL names another\n"
+    );
+}
+
+#[test]
+fn several_servers_all_down_are_each_told_without_passwords() {
+    let ended = run(&["--url", "http://me:secret@127.0.0.1:1", "--url", DOWN, "context", "stop", "c"]);
+    assert_eq!(ended.code, 3);
+    assert_eq!(ended.stderr.matches("http://127.0.0.1:1: Connection refused").count(), 2, "{ended:?}");
+    assert!(!ended.stderr.contains("secret"), "{ended:?}");
+}
+
+#[test]
+fn first_down_second_up() {
+    let up = Server::playing(|_| answer(200, "[]"));
+    let ended = run(&["--url", DOWN, "--url", &up.url, "--json", "job", "list"]);
+    assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (0, "[]\n", ""));
+    assert_eq!(up.lines(), ["GET /readyz", "GET /jobs"]);
+}
+
+#[test]
+fn first_not_ready_second_up_and_a_change_goes_there_alone() {
+    let waiting = Server::playing(|_| answer(503, ""));
+    let up = Server::playing(|_| answer(200, r#"{"status":"SUCCESS"}"#));
+    let ended = run(&["--url", &format!("{},{}", waiting.url, up.url), "binary", "rm", "b"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(waiting.lines(), ["GET /readyz"]);
+    assert_eq!(up.lines(), ["GET /readyz", "DELETE /binaries/b"]);
+}
+
+#[test]
+fn the_environment_names_servers_and_none_is_an_error() {
+    let up = Server::playing(|_| answer(200, "[]"));
+    let directory = tempfile::tempdir().unwrap();
+    let mut list = command(&directory, &["context", "list"]);
+    list.env("DOYEN_URL", format!("{DOWN},{}", up.url));
+    assert_eq!(end(list).code, 0);
+    let ended = run(&["--url", "localhost:8090", "job", "list"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("hint: write one like http://127.0.0.1:8090"), "{ended:?}");
+}
+
+#[test]
+fn plain_http_works_where_the_system_has_no_certificates() {
+    let up = Server::playing(|_| answer(200, "[]"));
+    let directory = tempfile::tempdir().unwrap();
+    let mut list = command(&directory, &["--url", &up.url, "job", "list"]);
+    list.env("SSL_CERT_FILE", "none").env("SSL_CERT_DIR", "none");
+    assert_eq!(end(list).code, 0);
+}
+
+/// Takes one request, and hangs up instead of answering.
+fn hanging_up() -> (String, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let thread = std::thread::spawn(move || {
+        loop {
+            let (mut connection, _) = listener.accept().unwrap();
+            let mut bytes = [0; 4096];
+            let length = connection.read(&mut bytes).unwrap();
+            if !bytes[..length].starts_with(b"GET /readyz") {
+                return;
+            }
+            connection.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").unwrap();
+        }
+    });
+    (url, thread)
+}
+
+#[test]
+fn a_change_whose_answer_was_lost_is_not_sent_again() {
+    let (url, thread) = hanging_up();
+    let other = Server::playing(|_| answer(200, r#"{"status":"SUCCESS"}"#));
+    let ended = run(&["--url", &url, "--url", &other.url, "context", "stop", "c"]);
+    thread.join().unwrap();
+    assert_eq!(ended.code, 8, "{ended:?}");
+    assert!(ended.stderr.contains("whether it was done is unknown"), "{ended:?}");
+    assert!(other.lines().is_empty());
+}
+
+#[test]
+fn a_read_whose_answer_was_lost_goes_to_the_next() {
+    let (url, thread) = hanging_up();
+    let other = Server::playing(|_| answer(200, "[]"));
+    let ended = run(&["--url", &url, "--url", &other.url, "job", "list"]);
+    thread.join().unwrap();
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
+
+#[test]
+fn what_is_no_job_server_is_told() {
+    let other = Server::playing(|_| answer(200, "<html>hello</html>"));
+    let ended = other.run(&["job", "list"]);
+    assert_eq!(ended.code, 6);
+    assert!(ended.stderr.starts_with("error: the server's answer is not what was expected"), "{ended:?}");
+}

@@ -1,0 +1,6 @@
+//! Integration tests, in one crate so that they link once.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod contract;
+mod embedded;

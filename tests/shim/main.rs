@@ -1,0 +1,9 @@
+//! A real shim and a real driver process, against a server that the tests play.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod ends;
+mod jobs;
+mod load;
+mod server;
+mod shim;
