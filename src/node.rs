@@ -100,7 +100,8 @@ async fn build(
         registry: doyen::jobs::supervisor::Registry::default(),
         servers: watch::channel(vec![format!("http://{}", reachable(address))]).1,
     };
-    let contexts = Contexts::start(shared).await.map_err(|e| anyhow::anyhow!(e).context("cannot take up the contexts"))?;
+    let contexts =
+        Contexts::start(shared).await.map_err(|e| anyhow::anyhow!(e).context("cannot take up the contexts"))?;
     let parts = Parts {
         config,
         records,

@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
-use zip::CompressionMethod;
 use crate::ports::ArchiveLimits;
+use zip::CompressionMethod;
 use zip::read::{Config, ZipFileEntry, ZipReadOptions};
 use zip::result::ZipError;
 // `ZipArchive` knows entries by name, so it cannot show duplicates.
@@ -182,11 +182,7 @@ fn check_overlap(mut extents: Vec<Extent>) -> Result<(), ArchiveError> {
 }
 
 /// Unpacks to nowhere, and stops behind the declared size.
-fn verify<R: Read + Seek>(
-    entry: ZipFileEntry<'_>,
-    name: String,
-    body: &mut BufReader<R>,
-) -> Result<(), ArchiveError> {
+fn verify<R: Read + Seek>(entry: ZipFileEntry<'_>, name: String, body: &mut BufReader<R>) -> Result<(), ArchiveError> {
     let declared = entry.size();
     let content = entry.with_reader(body, ZipReadOptions::new())?;
     match io::copy(&mut content.take(declared + 1), &mut io::sink()) {

@@ -144,7 +144,8 @@ impl IntoResponse for HttpError {
             Said::Text(text) => answer::text(status, text),
         };
         response.headers_mut().insert(CODE_HEADER, HeaderValue::from_static(code));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        // The reference sends none with NO SLOTS AVAILABLE: how long the slots are taken nobody knows.
+        if status == StatusCode::SERVICE_UNAVAILABLE && !matches!(self.0, ServiceError::NoSlots { .. }) {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response

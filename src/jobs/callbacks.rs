@@ -74,15 +74,16 @@ impl Callbacks {
     }
 
     async fn send(&self, url: &str, message: &Message) -> Result<(), String> {
-        let blob: BlobReader = match &message.blob {
-            Some(sha256) => self.blobs.read(sha256, 0, None).await.map_err(|e| e.to_string())?.0,
-            None => futures::stream::empty().boxed(),
+        let (blob, blob_bytes): (BlobReader, u64) = match &message.blob {
+            Some(sha256) => self.blobs.read(sha256, 0, None).await.map_err(|e| e.to_string())?,
+            None => (futures::stream::empty().boxed(), 0),
         };
+        let length = (message.before.len() + message.after.len()) as u64 + blob_bytes;
         let text = |text: &str| futures::stream::iter([Ok(Bytes::copy_from_slice(text.as_bytes()))]);
         let body = text(&message.before)
             .chain(blob.map(|part| part.map_err(std::io::Error::other)))
             .chain(text(message.after));
-        self.outbound.callback(url, body.boxed()).await.map_err(|e| e.to_string())
+        self.outbound.callback(url, body.boxed(), length).await.map_err(|e| e.to_string())
     }
 }
 

@@ -69,6 +69,6 @@ mod tests {
     fn others_are_refused_with_those_that_are_known() {
         assert!(matches!(kind("spark.jobserver.context.SessionContextFactory"), Err(KindError::Jvm { .. })));
         assert!(matches!(kind("no.such.PythonSessionContextFactory"), Err(KindError::Unknown { .. })));
-        assert!(kind("no.such.Factory").is_err_and(|e| e.to_string().contains("python, pyspark")));
+        assert!(kind("no.such.Factory").is_err_and(|e| e.to_string().contains("pyspark, python")));
     }
 }

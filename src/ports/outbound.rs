@@ -27,8 +27,8 @@ pub trait Outbound: Send + Sync + 'static {
     /// Whether `uri` is well formed and allowed as a part of `cp`.
     fn check_fetch(&self, uri: &str) -> Result<(), OutboundError>;
 
-    /// POSTs JSON; an answer 2xx is success. Redirects are not followed.
-    async fn callback(&self, uri: &str, body: Body) -> Result<(), OutboundError>;
+    /// POSTs JSON of `length` bytes; an answer 2xx is success. Redirects are not followed.
+    async fn callback(&self, uri: &str, body: Body, length: u64) -> Result<(), OutboundError>;
 
     /// Content of a URI of `http`, `https`, `file` or `local`.
     async fn fetch(&self, uri: &str) -> Result<Body, OutboundError>;

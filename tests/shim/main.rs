@@ -4,6 +4,5 @@
 
 mod ends;
 mod jobs;
-mod load;
 mod server;
 mod shim;

@@ -8,13 +8,11 @@ use super::*;
 
 const LIMITS: ArchiveLimits = ArchiveLimits { max_unpacked_bytes: 100_000_000, max_entries: 100 };
 
-struct Archive(tempfile::NamedTempFile);
+struct Archive(Vec<u8>);
 
 impl Archive {
     fn of(bytes: &[u8]) -> Self {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(bytes).unwrap();
-        Self(file)
+        Self(bytes.to_vec())
     }
 
     fn with(names: &[&str]) -> Self {
@@ -22,7 +20,7 @@ impl Archive {
     }
 
     fn check(&self) -> Result<(), ArchiveError> {
-        check(self.0.path(), LIMITS)
+        check(|| io::Cursor::new(self.0.as_slice()), LIMITS)
     }
 
     fn error(&self) -> String {

@@ -54,7 +54,11 @@ pub fn file(path: &Path, directories: &[PathBuf]) -> Result<PathBuf, OutboundErr
     let shown = path.display();
     let real = path.canonicalize().map_err(|error| OutboundError::Failed(format!("{shown}: {error}")))?;
     let inside = directories.iter().filter_map(|d| d.canonicalize().ok()).any(|directory| real.starts_with(directory));
-    if inside { Ok(real) } else { Err(OutboundError::Forbidden(format!("{shown} is not below security.cp-directories"))) }
+    if inside {
+        Ok(real)
+    } else {
+        Err(OutboundError::Forbidden(format!("{shown} is not below security.cp-directories")))
+    }
 }
 
 #[cfg(test)]

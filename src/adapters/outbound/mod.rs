@@ -105,9 +105,11 @@ impl Outbound for HttpOutbound {
         }
     }
 
-    async fn callback(&self, uri: &str, body: Body) -> Result<(), OutboundError> {
+    async fn callback(&self, uri: &str, body: Body, length: u64) -> Result<(), OutboundError> {
         self.check_callback(uri)?;
         let request = self.client()?.post(uri).header("content-type", "application/json");
+        // Simple receivers do not read chunks.
+        let request = request.header("content-length", length);
         let answer = request.timeout(self.callback_timeout).body(reqwest::Body::wrap_stream(body)).send().await;
         let status = answer.map_err(|error| failed(&error))?.status();
         if status.is_success() { Ok(()) } else { Err(OutboundError::Failed(format!("it answered {status}"))) }

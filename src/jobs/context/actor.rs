@@ -48,7 +48,7 @@ impl Actor for ContextActor {
             }
             ContextMessage::FromDriver { connection, message, permit } => {
                 if state.connection.as_ref().is_some_and(|c| c.id == connection) {
-                    state.from_driver(&myself, *message).await;
+                    state.heard(&myself, *message).await;
                 }
                 drop(permit);
             }

@@ -126,7 +126,7 @@ impl State {
         self.send(&ToShim::Stop(Stop { graceful: !force, grace_ms }));
     }
 
-    pub async fn from_driver(&mut self, me: &Me, message: FromShim) {
+    pub async fn heard(&mut self, me: &Me, message: FromShim) {
         match message {
             // Said once, at the beginning.
             FromShim::Hello(_) => {}
@@ -153,7 +153,8 @@ impl State {
             }
             FromShim::Failed(Failed { job, error, log_ref }) => {
                 let stopping = self.record.state == ContextState::Stopping;
-                let failure = if stopping && error.class == "DriverExited" { self.terminated() } else { error.with_stack() };
+                let failure =
+                    if stopping && error.class == "DriverExited" { self.terminated() } else { error.with_stack() };
                 self.end_job(me, &job, Outcome::Failed(failure), log_ref);
             }
             FromShim::Cancelled(Cancelled { job, log_ref }) => {

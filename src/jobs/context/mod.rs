@@ -42,7 +42,10 @@ pub enum Phase {
 /// Everything that a context's actor is told.
 pub enum ContextMessage {
     /// Once the context is in the registry, where its driver looks for it.
-    Launch { kind: Box<Kind>, secret: String },
+    Launch {
+        kind: Box<Kind>,
+        secret: String,
+    },
     Attach {
         hello: Box<Hello>,
         connection: Connection,
