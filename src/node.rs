@@ -64,10 +64,18 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     tracing::info!(stop_drivers, "stopping");
     if stop_drivers {
         let all = contexts.registry().all();
-        futures::future::join_all(all.iter().map(|handle| stop_and_wait(handle, false))).await;
+        tokio::select! {
+            _ = futures::future::join_all(all.iter().map(|handle| stop_and_wait(handle, false))) => {}
+            _ = interrupt.recv() => tracing::warn!("stopped before all drivers were"),
+        }
     }
     stop.send_replace(false);
-    server.await.context("the listener failed")?;
+    tokio::select! {
+        ended = server => ended.context("the listener failed")?,
+        // Asked again: not willing to wait for what is under way.
+        _ = terminate.recv() => tracing::warn!("stopped before all requests were answered"),
+        _ = interrupt.recv() => tracing::warn!("stopped before all requests were answered"),
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -47,8 +47,18 @@ pub async fn post(
     headers: HeaderMap,
     content: Body,
 ) -> Result<Response, HttpError> {
-    service.upload_binary(&who, &name, &body::media_type(&headers), body::upload(content)).await?;
-    Ok(answer::success(StatusCode::CREATED, None))
+    let mut content = body::Incoming::new(&headers, content);
+    let uploaded = match content.check(&service) {
+        Ok(()) => service.upload_binary(&who, &name, &body::media_type(&headers), &mut content).await,
+        refused => refused,
+    };
+    match uploaded {
+        Ok(()) => Ok(answer::success(StatusCode::CREATED, None)),
+        Err(refusal) => {
+            content.drain().await;
+            Err(refusal.into())
+        }
+    }
 }
 
 /// Deletes a binary that no job uses

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::json;
 
@@ -27,10 +27,21 @@ pub async fn post(
     State(service): State<Service>,
     Who(who): Who,
     Path(name): Path<String>,
+    headers: HeaderMap,
     content: Body,
 ) -> Result<Response, HttpError> {
-    let path = service.upload_data(&who, &name, body::upload(content)).await?;
-    Ok(answer::json(StatusCode::OK, &json!({"result": {"filename": path}})))
+    let mut content = body::Incoming::new(&headers, content);
+    let stored = match content.check(&service) {
+        Ok(()) => service.upload_data(&who, &name, &mut content).await,
+        Err(refusal) => Err(refusal),
+    };
+    match stored {
+        Ok(path) => Ok(answer::json(StatusCode::OK, &json!({"result": {"filename": path}}))),
+        Err(refusal) => {
+            content.drain().await;
+            Err(refusal.into())
+        }
+    }
 }
 
 /// Deletes a data file by its path, percent-encoded

@@ -46,7 +46,6 @@ async fn hold(service: Service, context: String, mut socket: WebSocket) {
             tokio::select! {
                 () = send(sink, frames) => {}
                 () = receive(stream, &attached) => {}
-                () = service.stopping() => {}
             }
         }
         Err(refusal) => refuse(socket, close_code(refusal)).await,
@@ -83,6 +82,9 @@ async fn refuse(mut socket: WebSocket, code: u16) {
     let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::default() }))).await;
     let _ = tokio::time::timeout(Duration::from_secs(1), socket.recv()).await;
 }
+
+// A stop of the server does not end attachments: requests that are under way want their jobs' results. They break with the
+// process, and the shims go elsewhere.
 
 /// Gathers what is there before it flushes, so that many small messages share a write.
 async fn send(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receiver<Frame>) {
@@ -163,6 +165,7 @@ pub async fn put_blob(
     headers: HeaderMap,
     content: Body,
 ) -> Result<Response, HttpError> {
-    let new = service.store_driver_blob(&context, secret(&headers)?, &sha256, body::upload(content)).await?;
+    let content = body::Incoming::new(&headers, content);
+    let new = service.store_driver_blob(&context, secret(&headers)?, &sha256, content).await?;
     Ok(answer::success(if new { StatusCode::CREATED } else { StatusCode::OK }, None))
 }

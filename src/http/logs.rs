@@ -135,7 +135,11 @@ fn parts(
             }
             tokio::select! {
                 () = tokio::time::sleep(FOLLOW_EVERY) => {}
-                () = service.stopping() => return,
+                // A clean end would say that this was all.
+                () = service.stopping() => {
+                    yield Err(std::io::Error::other("the server stops"));
+                    return;
+                }
             }
         }
     }

@@ -95,6 +95,7 @@ fn begin(setup: ContextSetup) -> State {
         created: setup.created,
         stop_waiters: Vec::new(),
         unable: None,
+        unstored_end: None,
         began: now,
         detached_since: setup.found.then_some(now),
         launching: !setup.found,
@@ -158,6 +159,10 @@ impl State {
         if self.launching {
             return;
         }
+        if let Some(failure) = self.unstored_end.take() {
+            self.end(failure).await;
+            return;
+        }
         let contexts = &self.shared.config.contexts;
         let alive = self.launched.as_ref().is_some_and(|l| self.shared.launcher.alive(l));
         if self.connection.is_none() && !alive {
@@ -165,6 +170,8 @@ impl State {
                 Some(message) => Failure::new("ContextInitError", message),
                 None => Failure::new("DriverLost", "the driver's process is gone, and nobody saw how it ended"),
             };
+            // For what it may have left behind.
+            self.kill_driver().await;
             self.end(failure).await;
             return;
         }

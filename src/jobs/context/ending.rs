@@ -104,9 +104,6 @@ impl State {
             None => Failure::new("DriverExited", describe(&exited)),
         };
         self.end(failure).await;
-        if self.ended {
-            self.acknowledge_exit();
-        }
     }
 
     /// The context is over: its jobs end with it, its name is free. `failure` does not count when it was being stopped.
@@ -121,13 +118,15 @@ impl State {
         record.application_id = None;
         record.ui_url = None;
         if let Err(error) = self.shared.records.update_context(&record).await {
-            // The next tick, or the driver's repeated word, tries again.
-            tracing::error!(context = %record.name, %error, "cannot store the context's end");
+            tracing::error!(context = %record.name, %error, "cannot store the context's end; trying again");
+            self.unstored_end = Some(failure);
             return;
         }
         tracing::info!(context = %record.name, id = %record.id, state = record.state.name(), reason = %failure.message, "context ended");
         self.record = record;
         self.ended = true;
+        // The shim waits for it, if it is still there.
+        self.acknowledge_exit();
         self.shared.registry.remove(&self.record);
         self.phase.send_replace(Phase::Ended);
         if self.created.borrow().is_none() {

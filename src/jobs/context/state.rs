@@ -69,6 +69,8 @@ pub struct State {
     pub stop_waiters: Vec<oneshot::Sender<()>>,
     /// What the driver said of why it cannot go on.
     pub unable: Option<String>,
+    /// The context is over, but the store did not take it: the next tick tries again.
+    pub unstored_end: Option<Failure>,
     pub began: Instant,
     pub detached_since: Option<Instant>,
     /// When the driver of a stopping context is killed.
