@@ -35,7 +35,8 @@ impl State {
         if std::mem::replace(&mut held.ending, true) {
             return;
         }
-        let permit = held.permit.take();
+        // Its driver is done with it: another job may run, and whoever hears of this end finds the place free.
+        held.permit = None;
         let (record, inline_result) = held.record.ended(outcome, log, clock::unix_ms());
         let (me, shared) = (me.clone(), self.shared.clone());
         tokio::spawn(async move {
@@ -43,8 +44,6 @@ impl State {
                 tracing::error!(job = %record.id, %error, "cannot store the job's end; trying again");
                 tokio::time::sleep(STORE_AGAIN).await;
             }
-            // Before anybody hears of the end: who does may submit the next job at once.
-            drop(permit);
             let job = record.id.clone();
             announce(&shared, record, inline_result);
             // The actor is gone when the context ended meanwhile; then nobody waits for an acknowledgement.
