@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::driver::Progress;
 use crate::core::binaries::BinaryRecord;
 use crate::core::contexts::ContextRecord;
-use crate::core::jobs::{Failure, JobRecord};
+use crate::core::jobs::{BinaryUse, Failure, JobRecord};
 use crate::core::timestamp;
 
 /// `{"status","result"}`; `result` is left out when there is nothing to say.
@@ -146,6 +147,99 @@ impl From<&ContextRecord> for Context {
             state: record.state.name().into(),
             application_id: record.application_id.clone(),
             url: record.ui_url.clone(),
+        }
+    }
+}
+
+/// A context with what the reference's shape has no place for.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ContextDetails {
+    #[serde(flatten)]
+    pub context: Context,
+    /// Kind of driver.
+    pub kind: String,
+    pub max_jobs: u32,
+    /// Ends with its job.
+    pub ad_hoc: bool,
+    pub principal: String,
+    pub attempt: u32,
+    #[schema(value_type = Object)]
+    pub settings: Box<RawValue>,
+    /// Why it ended, when it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Cause>,
+}
+
+impl From<&ContextRecord> for ContextDetails {
+    fn from(record: &ContextRecord) -> Self {
+        Self {
+            context: record.into(),
+            kind: record.kind.clone(),
+            max_jobs: record.max_jobs,
+            ad_hoc: record.ad_hoc,
+            principal: record.principal.clone(),
+            attempt: record.attempt,
+            settings: RawValue::from_string(record.settings.clone()).expect("settings are stored as JSON"),
+            failure: record.failure.as_ref().map(Cause::from),
+        }
+    }
+}
+
+/// A job with what the reference's shape has no place for; its result is at `/v1/jobs/<id>/result`.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobDetails {
+    #[serde(flatten)]
+    pub job: Job,
+    pub principal: String,
+    /// The attempt of the context that it was given to.
+    pub attempt: u32,
+    pub binaries: Vec<UsedBinary>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<JobProgress>,
+    /// Size of its log, once it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_bytes: Option<u64>,
+}
+
+/// A binary as it was when the job was submitted.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct UsedBinary {
+    pub name: String,
+    /// `Jar`, `Egg` or `Wheel`.
+    pub binary_type: String,
+    pub sha256: String,
+    pub size_bytes: u64,
+}
+
+/// What a running job last said of its progress.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct JobProgress {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+impl JobDetails {
+    pub fn new(record: &JobRecord, progress: Option<Progress>) -> Self {
+        let binary = |used: &BinaryUse| UsedBinary {
+            name: used.name.clone(),
+            binary_type: used.kind.name().into(),
+            sha256: used.content.sha256.clone(),
+            size_bytes: used.content.size_bytes,
+        };
+        Self {
+            job: record.into(),
+            principal: record.principal.clone(),
+            attempt: record.attempt,
+            binaries: record.binaries.iter().map(binary).collect(),
+            progress: progress.map(|Progress { done, total, text, .. }| JobProgress { done, total, text }),
+            log_bytes: record.log.as_ref().map(|log| log.size_bytes),
         }
     }
 }

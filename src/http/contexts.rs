@@ -9,7 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::error::HttpError;
 use super::params::{Params, Who};
 use super::{answer, body};
-use crate::api::rest::{Answer, Context, FailureAnswer};
+use crate::api::rest::{Answer, Context, ContextDetails, FailureAnswer};
 use crate::service::{Service, ServiceError, Stopped};
 
 /// Names of the contexts that run
@@ -27,6 +27,17 @@ pub async fn get(
     Path(name): Path<String>,
 ) -> Result<Response, HttpError> {
     Ok(answer::json(StatusCode::OK, &Context::from(&service.context(&who, &name).await?)))
+}
+
+/// One context with its kind, settings, and why it failed
+#[utoipa::path(get, path = "/v1/contexts/{name}", tag = "contexts", params(("name" = String, Path,)),
+    responses((status = 200, body = ContextDetails), (status = 404, body = Answer)))]
+pub async fn details(
+    State(service): State<Service>,
+    Who(who): Who,
+    Path(name): Path<String>,
+) -> Result<Response, HttpError> {
+    Ok(answer::json(StatusCode::OK, &ContextDetails::from(&service.context(&who, &name).await?)))
 }
 
 /// Opens a context; its settings are query parameters, or HOCON in the body

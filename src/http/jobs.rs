@@ -10,7 +10,7 @@ use axum::response::Response;
 use super::error::HttpError;
 use super::params::{Params, Who};
 use super::{answer, body, results};
-use crate::api::rest::{Answer, Cause, FailureAnswer, Job};
+use crate::api::rest::{Answer, Cause, FailureAnswer, Job, JobDetails};
 use crate::service::{Code, Service, ServiceError, Submission, Submitted};
 
 /// Jobs, newest first
@@ -41,6 +41,18 @@ pub async fn get(
     let wait = params.duration("wait")?.map(|wait| wait.min(service.config.jobs.max_wait));
     let view = service.job(&who, &id, wait).await?;
     results::job(&service, view).await
+}
+
+/// One job with its binaries, progress and more, without its result
+#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path,)),
+    responses((status = 200, body = JobDetails), (status = 404, body = Answer)))]
+pub async fn details(
+    State(service): State<Service>,
+    Who(who): Who,
+    Path(id): Path<String>,
+) -> Result<Response, HttpError> {
+    let (record, progress) = service.job_details(&who, &id).await?;
+    Ok(answer::json(StatusCode::OK, &JobDetails::new(&record, progress)))
 }
 
 /// The configuration that the job was posted with

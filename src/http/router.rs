@@ -50,6 +50,8 @@ pub fn router(service: Service) -> Router {
         .route("/jobs/{id}/config", get(jobs::config))
         .route("/data", get(data::list).put(data::reset))
         .route("/data/{name}", axum::routing::post(data::post).delete(data::delete))
+        .route("/v1/contexts/{name}", get(contexts::details))
+        .route("/v1/jobs/{id}", get(jobs::details))
         .route("/v1/jobs/{id}/result", get(results::get))
         .route("/v1/jobs/{id}/logs", get(logs::get))
         .route("/v1/drivers/{context}/attach", get(drivers::attach))

@@ -126,9 +126,10 @@ impl Service {
         config.ok_or_else(|| ServiceError::JobNotFound(id.into()))
     }
 
-    /// What the driver last said of its progress.
-    pub fn job_progress(&self, id: &str) -> Option<Progress> {
-        self.active.progress_of(id)
+    /// The record, and what the driver last said of the job's progress.
+    pub async fn job_details(&self, who: &Principal, id: &str) -> Result<(JobRecord, Option<Progress>), ServiceError> {
+        self.permit(who, Permission::JobsRead)?;
+        Ok((self.record(id).await?, self.active.progress_of(id)))
     }
 
     /// Kills a job that has not ended. Answers the record of one that failed before.
