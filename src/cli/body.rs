@@ -11,18 +11,30 @@ use super::failure::Failure;
 const MAX_FILE_BYTES: u64 = 64 << 20;
 
 impl Body {
-    /// The text to send. `first` are keys that `--set` may override.
-    pub fn text(&self, first: &[(&str, &str)]) -> Result<String, Failure> {
+    /// The file, with the single keys over it.
+    pub fn text(&self) -> Result<String, Failure> {
         let mut keys = String::new();
-        for (key, value) in first {
-            keys.push_str(&line(key, value)?);
+        for (key, value) in self.pairs()? {
+            keys.push_str(&line(key, value));
         }
-        for text in &self.set {
-            let (key, value) = text.split_once('=').ok_or_else(|| wrong_set(text))?;
-            keys.push_str(&line(key.trim(), value.trim()).map_err(|_| wrong_set(text))?);
-        }
-        let file = self.config.as_deref().map(read).transpose()?.unwrap_or_default();
+        let file = self.file()?;
         if keys.is_empty() { Ok(file) } else { Ok(format!("{}\n{keys}", unbraced(&file)?)) }
+    }
+
+    /// The file alone, as it is.
+    pub fn file(&self) -> Result<String, Failure> {
+        Ok(self.config.as_deref().map(read).transpose()?.unwrap_or_default())
+    }
+
+    /// The single keys and their values.
+    pub fn pairs(&self) -> Result<Vec<(&str, &str)>, Failure> {
+        self.set
+            .iter()
+            .map(|text| match text.split_once('=') {
+                Some((key, value)) if is_path(key.trim()) => Ok((key.trim(), value.trim())),
+                _ => Err(wrong_set(text)),
+            })
+            .collect()
     }
 }
 
@@ -40,17 +52,18 @@ fn unbraced(file: &str) -> Result<&str, Failure> {
 }
 
 /// `a.b=1` as `"a"."b" = 1`.
-fn line(key: &str, value: &str) -> Result<String, Failure> {
-    let parts: Vec<&str> = key.split('.').collect();
-    if parts.iter().any(|part| part.is_empty() || part.contains(['"', '\\']) || part.contains(char::is_control)) {
-        return Err(wrong_set(key));
-    }
+fn line(key: &str, value: &str) -> String {
     let value = match serde_json::from_str::<&serde_json::value::RawValue>(value) {
         Ok(value) => value.get().to_owned(),
         Err(_) => serde_json::Value::from(value).to_string(),
     };
-    let path: Vec<String> = parts.iter().map(|part| format!("\"{part}\"")).collect();
-    Ok(format!("{} = {value}\n", path.join(".")))
+    let path: Vec<String> = key.split('.').map(|part| format!("\"{part}\"")).collect();
+    format!("{} = {value}\n", path.join("."))
+}
+
+fn is_path(key: &str) -> bool {
+    let wrong = |part: &str| part.is_empty() || part.contains(['"', '\\']) || part.contains(char::is_control);
+    !key.split('.').any(wrong)
 }
 
 fn wrong_set(text: &str) -> Failure {
@@ -81,7 +94,7 @@ mod tests {
         let at = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(at.path(), file).unwrap();
         let set = set.iter().map(|&text| text.to_owned()).collect();
-        Body { config: Some(at.path().to_owned()), set }.text(&[])
+        Body { config: Some(at.path().to_owned()), set }.text()
     }
 
     #[test]

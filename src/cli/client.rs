@@ -38,7 +38,7 @@ pub struct Request<'a> {
     pub method: Method,
     /// Begins with `/`; names in it went through `segment`.
     pub path: String,
-    pub query: Vec<(&'static str, String)>,
+    pub query: Vec<(&'a str, String)>,
     /// Adds the body. Is asked again for each server.
     pub body: &'a (dyn Fn(RequestBuilder) -> Result<RequestBuilder, Failure> + Sync),
 }
@@ -74,7 +74,7 @@ impl Client {
     }
 
     /// Reads; any answer below 300 is good.
-    pub async fn get(&self, path: String, query: Vec<(&'static str, String)>) -> Result<Answer, Failure> {
+    pub async fn get(&self, path: String, query: Vec<(&str, String)>) -> Result<Answer, Failure> {
         self.ask(Request { method: Method::GET, path, query, body: &Ok }).await
     }
 
@@ -94,7 +94,7 @@ impl Client {
     }
 
     /// Reads an answer of any length, without a limit of time.
-    pub async fn stream(&self, path: String, query: Vec<(&'static str, String)>) -> Result<Response, Failure> {
+    pub async fn stream(&self, path: String, query: Vec<(&str, String)>) -> Result<Response, Failure> {
         let request = Request { method: Method::GET, path, query, body: &Ok };
         let response = self.send(&request, None, async |response| Ok(response)).await?;
         if response.status().is_success() {
@@ -178,7 +178,7 @@ fn parse(text: &str) -> Result<Url, Failure> {
     }
 }
 
-fn url(server: &Url, path: &str, query: &[(&'static str, String)]) -> Url {
+fn url(server: &Url, path: &str, query: &[(&str, String)]) -> Url {
     let mut url = server.clone();
     url.set_path(&format!("{}{path}", server.path().trim_end_matches('/')));
     url.set_query(None);

@@ -16,7 +16,7 @@ pub async fn run(session: &Session, command: &ContextCommand) -> Result<(), Fail
         ContextCommand::Create { name, factory, body } => create(session, name, factory.as_deref(), body).await,
         ContextCommand::List => list(session).await,
         ContextCommand::Show { name } => {
-            let answer = session.client.get(format!("/contexts/{}", segment(name)?), Vec::new()).await?;
+            let answer = session.client.get(format!("/v1/contexts/{}", segment(name)?), Vec::new()).await?;
             if session.json { print(&text(&answer)) } else { print(&details(&parse::<Map<String, Value>>(&answer)?)) }
         }
         ContextCommand::Stop { name, force } => stop(session, name, *force).await,
@@ -24,12 +24,14 @@ pub async fn run(session: &Session, command: &ContextCommand) -> Result<(), Fail
 }
 
 async fn create(session: &Session, name: &str, factory: Option<&str>, body: &Body) -> Result<(), Failure> {
-    let factory: Vec<(&str, &str)> = factory.map(|factory| ("context-factory", factory)).into_iter().collect();
-    let text = body.text(&factory)?;
+    let text = body.file()?;
+    // As parameters they count, whatever the file's form.
+    let factory = factory.map(|factory| ("context-factory", factory));
+    let query = factory.into_iter().chain(body.pairs()?).map(|(key, value)| (key, value.to_owned())).collect();
     let path = format!("/contexts/{}", segment(name)?);
     let progress = Progress::spinner(format!("starting {name}"));
     let add = |request: RequestBuilder| Ok(request.header("content-type", "text/plain").body(text.clone()));
-    let answer = session.client.ask(Request { method: Method::POST, path, query: Vec::new(), body: &add }).await;
+    let answer = session.client.ask(Request { method: Method::POST, path, query, body: &add }).await;
     drop(progress);
     session.done(&answer?, &format!("{name} is running"))
 }

@@ -37,7 +37,7 @@ pub async fn run(session: &Session, command: &JobCommand) -> Result<(), Failure>
 }
 
 async fn submit(session: &Session, args: &SubmitArgs) -> Result<(), Failure> {
-    let body = args.body.text(&[])?;
+    let body = args.body.text()?;
     let mut query = vec![("cp", args.app.join(",")), ("mainClass", args.class.clone()), ("sync", "false".to_owned())];
     query.extend(args.context.iter().map(|context| ("context", context.clone())));
     let add = |request: RequestBuilder| Ok(request.header("content-type", "text/plain").body(body.clone()));

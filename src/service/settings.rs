@@ -16,18 +16,16 @@ const NOT_SETTINGS: [&str; 2] = ["_method", "timeout"];
 const MEMORY: [&str; 4] =
     ["launcher.spark.driver.memory", "spark.driver.memory", "spark.executor.memory", "memory-per-node"];
 
-/// What a request says of a context. Beside `spark.context-settings`, keys of the body that are not under `spark` count too.
+/// What a request says of a context: `spark.context-settings` of its body, or the whole body where that is not there; over
+/// it the query.
 ///
 /// # Errors
 /// When the name of a parameter is no path.
 pub fn wished(query: &[(String, String)], body: &Object) -> Result<Object, ServiceError> {
-    let mut settings = Object::default();
-    for (key, value) in body.iter().filter(|(key, _)| *key != "spark") {
-        settings.insert(key, value.clone());
-    }
-    if let Some(Value::Object(inner)) = body.get_path(IN_BODY) {
-        settings.merge(inner.clone());
-    }
+    let mut settings = match body.get_path(IN_BODY) {
+        Some(Value::Object(inner)) => inner.clone(),
+        _ => body.clone(),
+    };
     for (key, value) in query.iter().filter(|(key, _)| !NOT_SETTINGS.contains(&key.as_str())) {
         settings.set_path(key, Value::String(value.clone())).map_err(|_| ServiceError::BadParameter {
             name: key.clone(),
@@ -38,7 +36,7 @@ pub fn wished(query: &[(String, String)], body: &Object) -> Result<Object, Servi
     Ok(settings)
 }
 
-/// The same without the body's other keys: for a job's body, which is the job's own but for these.
+/// What a job's body, which is the job's own but for this, says of the context that is made for it.
 pub fn wished_by_job(body: &Object) -> Object {
     match body.get_path(IN_BODY) {
         Some(Value::Object(inner)) => inner.clone(),

@@ -11,9 +11,8 @@ fn create_sends_the_factory_the_file_and_the_keys() {
     let ended = end(command(&directory, &[&arguments[..], &["--set", "spark.cores.max=2"]].concat()));
     assert_eq!((ended.code, ended.stderr.as_str()), (0, "c is running\n"));
     let seen = &server.seen()[0];
-    assert_eq!(seen.line, "POST /contexts/c");
-    let body = String::from_utf8(seen.body.clone()).unwrap();
-    assert_eq!(body.trim(), "spark.master = local \n\"context-factory\" = \"python\"\n\"spark\".\"cores\".\"max\" = 2");
+    assert_eq!(seen.line, "POST /contexts/c?context-factory=python&spark.cores.max=2");
+    assert_eq!(String::from_utf8(seen.body.clone()).unwrap(), "{ spark.master = local }");
 }
 
 #[test]
@@ -29,7 +28,7 @@ fn what_went_wrong_at_the_start_is_told() {
 fn list_and_show() {
     let server = Server::playing(|seen| match seen.line.as_str() {
         "GET /contexts" => answer(200, r#"["a","b"]"#),
-        "GET /contexts/a" => answer(200, r#"{"id":"1","name":"a","state":"RUNNING","endTime":"Empty"}"#),
+        "GET /v1/contexts/a" => answer(200, r#"{"id":"1","name":"a","state":"RUNNING","endTime":"Empty"}"#),
         _ => answer(404, r#"{"status":"ERROR","result":"can't find context with name x"}"#),
     });
     assert_eq!(server.run(&["context", "list"]).stdout, "a\nb\n");
