@@ -270,7 +270,7 @@ impl Default for Callbacks {
 
 impl Default for Hocon {
     fn default() -> Self {
-        Self { max_depth: 200, max_values: 50_000, max_expanded_bytes: 4 * MIB as usize }
+        Self { max_depth: 100, max_values: 50_000, max_expanded_bytes: 4 * MIB as usize }
     }
 }
 

@@ -210,7 +210,7 @@ fn rules_name_the_place_of_the_value_that_breaks_them() {
         ("security.cp-directories=[\"x\"]", "`security.cp-directories`: `x` is not an absolute path"),
         ("security.cp-hosts=[\"http://x\"]", "`security.cp-hosts`: `http://x` is not a host"),
         ("http.cors-origins=[\"x\"]", "`http.cors-origins`: `x` is not an origin"),
-        ("hocon.max-depth=100000", "`hocon.max-depth` is over 1000"),
+        ("hocon.max-depth=100000", "`hocon.max-depth` is over 120"),
     ] {
         let errors = file("").set(text).errors();
         assert!(errors[0].contains(told), "{errors:?}");

@@ -10,8 +10,8 @@ use super::schema::{Config, Driver};
 /// Longest name of a node, in bytes.
 const MAX_NODE_NAME_BYTES: usize = 64;
 
-/// The deepest nesting that is safe to walk by recursion.
-const MAX_HOCON_DEPTH: usize = 1000;
+/// Deeper JSON is refused by the library that reads a stored configuration back (at 128).
+const MAX_HOCON_DEPTH: usize = 120;
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
