@@ -31,6 +31,8 @@ pub struct Driver {
     log: Option<DriverLog>,
     /// Of driver main, once it has been reaped.
     status: Option<WaitStatus>,
+    /// What it did against the protocol.
+    fault: Option<String>,
     ending: Ending,
     /// Whether nothing is left below the shim.
     gone: bool,
@@ -57,6 +59,7 @@ impl Driver {
             channel: Some(Channel::new(ours).map_err(internal)?),
             log: Some(log),
             status: None,
+            fault: None,
             ending: Ending::default(),
             gone: false,
         })
@@ -64,7 +67,7 @@ impl Driver {
 
     /// For a driver that could not be started.
     pub fn none() -> Self {
-        Self { pid: 0, channel: None, log: None, status: None, ending: Ending::default(), gone: false }
+        Self { pid: 0, channel: None, log: None, status: None, fault: None, ending: Ending::default(), gone: false }
     }
 
     pub fn send(&mut self, message: &ToDriver) {
@@ -85,6 +88,11 @@ impl Driver {
     pub fn close(&mut self, now: Instant) {
         self.channel = None;
         self.ending.no_later_than(now + EXIT_WITHIN);
+    }
+
+    /// For those who ask why it ended.
+    pub fn misbehaved(&mut self, reason: &str) {
+        self.fault = Some(reason.to_owned());
     }
 
     pub fn announced_its_end(&mut self, now: Instant) {
@@ -136,10 +144,11 @@ impl Driver {
 
     /// How it ended. For when none is left.
     pub async fn exited(&mut self) -> Exited {
-        let last_lines = match self.log.take() {
+        let mut last_lines = match self.log.take() {
             Some(log) => log.last_lines().await,
             None => Vec::new(),
         };
+        last_lines.extend(self.fault.take().map(|fault| format!("[doyen: {fault}]")));
         Exited {
             status: self.status.and_then(WaitStatus::exit_status),
             signal: self.status.and_then(WaitStatus::terminating_signal),

@@ -60,9 +60,13 @@ impl Ended {
     pub async fn upload(self, transfer: &Transfer) -> Settled {
         let (mut outcome, mut result_ref) = (self.outcome, None);
         if let Some(path) = self.result {
-            match transfer.upload(&path).await {
+            let stored = match is_json(path.clone()).await {
+                true => transfer.upload(&path).await.map_err(|error| format!("it cannot be stored: {error}")),
+                false => Err("what the driver wrote is no JSON".into()),
+            };
+            match stored {
                 Ok(blob) => result_ref = Some(blob),
-                Err(error) => outcome = unavailable(&format!("it cannot be stored: {error}")),
+                Err(reason) => outcome = unavailable(&reason),
             }
         }
         let log_ref = match self.log {
@@ -72,6 +76,15 @@ impl Ended {
         };
         Settled { job: self.job, outcome, result_ref, log_ref }
     }
+}
+
+/// It will stand in the middle of answers, so it must not break them. A large one takes a while, on another thread.
+async fn is_json(path: PathBuf) -> bool {
+    let check = move || {
+        let file = io::BufReader::new(fs::File::open(path)?);
+        serde_json::from_reader::<_, serde::de::IgnoredAny>(file).map_err(io::Error::from)
+    };
+    tokio::task::spawn_blocking(check).await.is_ok_and(|checked| checked.is_ok())
 }
 
 fn into_file(result: &str, path: &PathBuf, max_bytes: u64) -> io::Result<u64> {

@@ -38,6 +38,8 @@ const TERM_GRACE: Duration = Duration::from_secs(10);
 const TERM_PATIENCE: Duration = Duration::from_secs(30);
 /// Longer than anybody waits, short enough to be added to any time.
 const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Beyond its grace, a driver has this long to close its session before it is signalled.
+const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 /// How many of the driver's last lines a failed job shows.
 const LINES_IN_MESSAGE: usize = 5;
 
@@ -291,6 +293,7 @@ impl Shell {
     fn driver_misbehaves(&mut self, reason: &str) {
         self.report.say(&format!("ending the driver: {reason}"));
         let now = clock::instant();
+        self.driver.misbehaved(reason);
         self.driver.close(now);
         self.driver.end_at(now);
     }
@@ -404,7 +407,8 @@ impl Shell {
         self.stopped = true;
         let now = clock::instant();
         if stop.graceful {
-            self.driver.end_at(now + Duration::from_millis(stop.grace_ms).min(LONGEST_GRACE));
+            let grace = Duration::from_millis(stop.grace_ms).min(LONGEST_GRACE);
+            self.driver.end_at(now + grace + CLOSE_WITHIN);
             self.driver.send(&ToDriver::Stop(stop));
         } else {
             self.driver.end_at(now);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio_util::task::TaskTracker;
 
 use super::state::{ContextSetup, Held, State};
 use super::{ContextMessage, Phase};
@@ -89,6 +90,7 @@ fn begin(setup: ContextSetup) -> State {
         connection: None,
         attachment: None,
         jobs,
+        storing: TaskTracker::new(),
         logs: HashMap::new(),
         next_request: 0,
         phase: setup.phase,

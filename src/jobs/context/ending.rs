@@ -39,7 +39,7 @@ impl State {
         held.permit = None;
         let (record, inline_result) = held.record.ended(outcome, log, clock::unix_ms());
         let (me, shared) = (me.clone(), self.shared.clone());
-        tokio::spawn(async move {
+        self.storing.spawn(async move {
             while let Err(error) = shared.records.end(&record, inline_result.as_deref()).await {
                 tracing::error!(job = %record.id, %error, "cannot store the job's end; trying again");
                 tokio::time::sleep(STORE_AGAIN).await;
@@ -145,7 +145,7 @@ impl State {
                 continue;
             }
             if held.ending {
-                // Its own end is being stored, and told.
+                // Its own end is being stored; see below.
                 continue;
             }
             let (record, _) = held.record.ended(Outcome::Failed(failure.clone()), None, clock::unix_ms());
@@ -155,6 +155,9 @@ impl State {
             }
             announce(&self.shared, record, None);
         }
+        // An ended context has no running jobs, whoever looks; and the shim may not forget an end before it is stored.
+        self.storing.close();
+        self.storing.wait().await;
     }
 }
 

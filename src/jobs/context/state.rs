@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio_util::task::TaskTracker;
 
 use super::{Connection, Phase};
 use crate::api::driver::attach::LogPart;
@@ -62,6 +63,8 @@ pub struct State {
     /// Version of the newest attachment.
     pub attachment: Option<Revision>,
     pub jobs: HashMap<String, Held>,
+    /// Ends of jobs that are being stored.
+    pub storing: TaskTracker,
     pub logs: HashMap<u64, oneshot::Sender<LogPart>>,
     pub next_request: u64,
     pub phase: watch::Sender<Phase>,
