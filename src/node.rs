@@ -29,7 +29,7 @@ use tokio::sync::watch;
 pub enum StartError {
     #[error(transparent)]
     DataDir(#[from] doyen::adapters::embedded::data_dir::DataDirError),
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -49,7 +49,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let (stop, serving) = watch::channel(true);
     let (service, contexts) = build(&config, &data_dir, address, serving.clone()).await?;
     let server = tokio::spawn({
-        let settings = config.http.clone();
+        let (settings, service) = (config.http.clone(), service.clone());
         async move { http::serve(listener, http::router(service), &settings, serving).await }
     });
     println!("ready http://{address}");
@@ -76,6 +76,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         _ = terminate.recv() => tracing::warn!("stopped before all requests were answered"),
         _ = interrupt.recv() => tracing::warn!("stopped before all requests were answered"),
     }
+    service.detach_drivers().await;
     tracing::info!("stopped");
     Ok(())
 }

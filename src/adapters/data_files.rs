@@ -90,6 +90,7 @@ fn partial(path: &Path) -> PathBuf {
 fn io_error(error: &std::io::Error) -> DataError {
     match error.kind() {
         ErrorKind::NotFound => DataError::NotFound,
+        ErrorKind::InvalidFilename => DataError::BadName,
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DataError::Full(error.to_string()),
         _ => DataError::Failed(error.to_string()),
     }

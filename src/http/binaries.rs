@@ -47,18 +47,9 @@ pub async fn post(
     headers: HeaderMap,
     content: Body,
 ) -> Result<Response, HttpError> {
-    let mut content = body::Incoming::new(&headers, content);
-    let uploaded = match content.check(&service) {
-        Ok(()) => service.upload_binary(&who, &name, &body::media_type(&headers), &mut content).await,
-        refused => refused,
-    };
-    match uploaded {
-        Ok(()) => Ok(answer::success(StatusCode::CREATED, None)),
-        Err(refusal) => {
-            content.drain().await;
-            Err(refusal.into())
-        }
-    }
+    let content = body::upload_within(&service, &headers, content)?;
+    service.upload_binary(&who, &name, &body::media_type(&headers), content).await?;
+    Ok(answer::success(StatusCode::CREATED, None))
 }
 
 /// Deletes a binary that no job uses

@@ -1,17 +1,12 @@
 //! Request bodies: short ones as text, uploads as streams.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
-
-use axum::body::{Body, BodyDataStream, HttpBody};
+use axum::body::Body;
 use axum::http::{HeaderMap, header};
-use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 
 use super::params;
 use crate::core::hocon::{Object, Value};
-use crate::service::{Service, ServiceError};
+use crate::service::{Service, ServiceError, Upload};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -56,47 +51,16 @@ pub async fn config(service: &Service, headers: &HeaderMap, body: Body) -> Resul
     parsed
 }
 
-/// A body that is streamed on. When the request is refused midway the rest is read and thrown away for a while: a client that
-/// still writes when its connection is closed would not see the answer.
-pub struct Incoming {
-    stream: BodyDataStream,
-    announced_bytes: u64,
-    /// The client waits for our word before it sends.
-    waits: bool,
+/// An upload within `http.max-upload-bytes`, as far as its head tells; then its content is not even asked for.
+pub fn upload_within(service: &Service, headers: &HeaderMap, body: Body) -> Result<impl Upload, ServiceError> {
+    let limit_bytes = service.config.http.max_upload_bytes;
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > limit_bytes) {
+        return Err(ServiceError::TooLarge { limit_bytes });
+    }
+    Ok(upload(body))
 }
 
-/// How long the rest of a refused body is read.
-const DRAIN_FOR: Duration = Duration::from_secs(10);
-
-impl Incoming {
-    pub fn new(headers: &HeaderMap, body: Body) -> Self {
-        let announced_bytes = body.size_hint().lower();
-        Self { stream: body.into_data_stream(), announced_bytes, waits: headers.contains_key(header::EXPECT) }
-    }
-
-    /// # Errors
-    /// When it is announced as longer than an upload may be.
-    pub fn check(&self, service: &Service) -> Result<(), ServiceError> {
-        let limit_bytes = service.config.http.max_upload_bytes;
-        if self.announced_bytes > limit_bytes { Err(ServiceError::TooLarge { limit_bytes }) } else { Ok(()) }
-    }
-
-    /// To be called when the request was refused.
-    pub async fn drain(mut self) {
-        if self.waits {
-            return;
-        }
-        let rest = async { while let Some(Ok(_)) = self.stream.next().await {} };
-        // Whoever sends for longer loses the connection.
-        let _ = tokio::time::timeout(DRAIN_FOR, rest).await;
-    }
-}
-
-impl Stream for Incoming {
-    type Item = Result<Bytes, String>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.waits = false;
-        self.stream.poll_next_unpin(context).map(|part| part.map(|part| part.map_err(|error| error.to_string())))
-    }
+pub fn upload(body: Body) -> impl Upload {
+    body.into_data_stream().map(|part| part.map_err(|error| error.to_string()))
 }

@@ -30,18 +30,9 @@ pub async fn post(
     headers: HeaderMap,
     content: Body,
 ) -> Result<Response, HttpError> {
-    let mut content = body::Incoming::new(&headers, content);
-    let stored = match content.check(&service) {
-        Ok(()) => service.upload_data(&who, &name, &mut content).await,
-        Err(refusal) => Err(refusal),
-    };
-    match stored {
-        Ok(path) => Ok(answer::json(StatusCode::OK, &json!({"result": {"filename": path}}))),
-        Err(refusal) => {
-            content.drain().await;
-            Err(refusal.into())
-        }
-    }
+    let content = body::upload_within(&service, &headers, content)?;
+    let path = service.upload_data(&who, &name, content).await?;
+    Ok(answer::json(StatusCode::OK, &json!({"result": {"filename": path}})))
 }
 
 /// Deletes a data file by its path, percent-encoded

@@ -19,6 +19,8 @@ use crate::service::{AttachRefusal, Attached, Frame, Service, ServiceError};
 
 /// Frames for one driver that wait to be sent; beyond, the connection is given up.
 const FRAMES: usize = 8192;
+/// A peer that was told that the connection closes has this long to close it too.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 /// Frames that are gathered before the socket is flushed.
 const BATCH: usize = 256;
 
@@ -43,9 +45,13 @@ async fn hold(service: Service, context: String, mut socket: WebSocket) {
     match service.attach_driver(&context, hello, sender).await {
         Ok(attached) => {
             let (sink, stream) = socket.split();
+            let mut receiving = std::pin::pin!(receive(stream, &attached));
             tokio::select! {
-                () = send(sink, frames) => {}
-                () = receive(stream, &attached) => {}
+                () = send(sink, frames, &attached) => {
+                    // What was sent is lost if the socket closes on what was not read.
+                    let _ = tokio::time::timeout(CLOSE_PATIENCE, receiving).await;
+                }
+                () = &mut receiving => {}
             }
         }
         Err(refusal) => refuse(socket, close_code(refusal)).await,
@@ -80,20 +86,20 @@ async fn read_hello(socket: &mut WebSocket) -> Option<Hello> {
 async fn refuse(mut socket: WebSocket, code: u16) {
     // The shim may be gone; then it does not need to know.
     let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::default() }))).await;
-    let _ = tokio::time::timeout(Duration::from_secs(1), socket.recv()).await;
+    let _ = tokio::time::timeout(CLOSE_PATIENCE, socket.recv()).await;
 }
 
-// A stop of the server does not end attachments: requests that are under way want their jobs' results. They break with the
-// process, and the shims go elsewhere.
-
 /// Gathers what is there before it flushes, so that many small messages share a write.
-async fn send(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receiver<Frame>) {
+async fn send(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receiver<Frame>, attached: &Attached) {
     let mut ping = tokio::time::interval(Duration::from_millis(PING_EVERY_MS));
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         tokio::select! {
+            // All that waits goes out before the connection closes.
+            biased;
             count = frames.recv_many(&mut batch, BATCH) => {
                 if count == 0 {
+                    let _ = sink.send(Message::Close(None)).await;
                     return;
                 }
                 for frame in batch.drain(..) {
@@ -109,6 +115,10 @@ async fn send(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receive
                         return;
                     }
                 }
+            }
+            () = attached.closing() => {
+                let _ = sink.send(Message::Close(None)).await;
+                return;
             }
             _ = ping.tick() => {
                 if sink.feed(Message::Ping(bytes::Bytes::new())).await.is_err() {
@@ -165,7 +175,7 @@ pub async fn put_blob(
     headers: HeaderMap,
     content: Body,
 ) -> Result<Response, HttpError> {
-    let content = body::Incoming::new(&headers, content);
+    let content = body::upload(content);
     let new = service.store_driver_blob(&context, secret(&headers)?, &sha256, content).await?;
     Ok(answer::success(if new { StatusCode::CREATED } else { StatusCode::OK }, None))
 }

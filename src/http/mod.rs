@@ -16,6 +16,7 @@ mod params;
 mod results;
 mod router;
 mod server;
+mod unread;
 
 pub use metrics::Metrics;
 pub use openapi::document;

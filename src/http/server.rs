@@ -17,8 +17,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::answer;
 use super::params::pairs;
+use super::{answer, unread};
 use crate::api::rest::Answer;
 use crate::config::Http;
 
@@ -98,8 +98,9 @@ async fn accept(
 async fn answer_one(
     router: Router,
     requests: Arc<Semaphore>,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
+    let mut request = unread::read_to_the_end(request);
     let always = ALWAYS.iter().any(|path| request.uri().path().starts_with(path));
     let permit = if always { None } else { requests.try_acquire().ok() };
     if permit.is_none() && !always {
@@ -111,11 +112,11 @@ async fn answer_one(
             None => return Ok(answer::text(StatusCode::NOT_IMPLEMENTED, "The verb of _method is not known.")),
         }
     }
-    router.oneshot(request.map(Body::new)).await
+    router.oneshot(request).await
 }
 
 /// The verb that `_method` asks for; `Some(None)` for one that there is not.
-fn overridden(request: &Request<Incoming>) -> Option<Option<Method>> {
+fn overridden(request: &Request<Body>) -> Option<Option<Method>> {
     let query = request.uri().query().filter(|query| query.contains("_method"))?;
     let (_, verb) = pairs(query).into_iter().find(|(key, _)| key == "_method")?;
     let known = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::HEAD, Method::PATCH, Method::OPTIONS];

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::core::binaries::BinaryRecord;
+use crate::core::binaries::{BinaryRecord, BlobRef};
 use crate::core::contexts::{Attachment, ContextRecord, NameRecord};
 use crate::core::jobs::{JobRecord, JobState};
 use crate::core::keys;
@@ -146,6 +146,15 @@ impl Records {
             Ok(_) | Err(CommitError::Conflict(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Gives a job that has ended its log. Conflict: it was written in this moment.
+    pub async fn add_log(&self, id: &str, log: BlobRef) -> Result<(), StoreError> {
+        let Some(found) = self.get::<JobRecord>(&keys::job(id)).await? else { return Ok(()) };
+        let preconditions = vec![Precondition::At(keys::job(id), found.version)];
+        let record = JobRecord { log: Some(log), ..found.record };
+        self.store.commit(Commit { preconditions, writes: vec![put(keys::job(id), &record)] }).await?;
+        Ok(())
     }
 
     pub async fn job(&self, id: &str) -> Result<Option<JobRecord>, StoreError> {

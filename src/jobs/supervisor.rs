@@ -281,7 +281,13 @@ async fn recover(me: &ActorRef<SupervisorMessage>, shared: &Shared) -> Result<()
     for record in shared.records.live_contexts().await? {
         let of_context = jobs.remove(&record.id).unwrap_or_default();
         tracing::info!(context = %record.name, jobs = of_context.len(), "waiting for the driver of a context");
-        start(me, shared, record, None, of_context).await?;
+        // Its one job never came, or has ended.
+        let is_left = record.ad_hoc && of_context.is_empty();
+        let handle = start(me, shared, record, None, of_context).await?;
+        if is_left {
+            // An actor that has ended by itself need not be stopped.
+            let _ = handle.actor.cast(ContextMessage::Stop { force: false, reply: None });
+        }
     }
     // Their context ended while they were being recorded.
     for job in jobs.into_values().flatten() {

@@ -11,6 +11,9 @@ pub enum DataError {
     Cut(String),
     #[error("more than {limit_bytes} bytes")]
     TooLarge { limit_bytes: u64 },
+    /// No file can have the name.
+    #[error("the name is not possible")]
+    BadName,
     #[error("no such data file")]
     NotFound,
     #[error("the disk is full: {0}")]

@@ -44,6 +44,7 @@ fn data_error(name: &str, error: DataError) -> ServiceError {
     match error {
         DataError::Cut(why) => ServiceError::BodyCut(why),
         DataError::TooLarge { limit_bytes } => ServiceError::TooLarge { limit_bytes },
+        DataError::BadName => ServiceError::DataNotStored(name.into()),
         DataError::NotFound => ServiceError::DataNotFound(name.into()),
         DataError::Full(why) => ServiceError::StorageFull(why),
         DataError::Failed(why) => {

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{Service, ServiceError, Upload};
 use crate::api::driver::attach::{FromShim, Hello};
@@ -15,17 +19,33 @@ pub use crate::jobs::context::{AttachRefusal, Connection, Frame};
 
 /// Messages of one driver that may wait to be handled; then its socket is not read.
 const IN_FLIGHT: usize = 1024;
+/// A stop waits so long for drivers to take what was sent to them.
+const DETACH_PATIENCE: Duration = Duration::from_secs(5);
 
 static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
+
+/// All connections of drivers: they outlast the requests, which wait for what drivers say.
+#[derive(Clone, Default)]
+pub(super) struct DriverConnections {
+    open: TaskTracker,
+    closing: CancellationToken,
+}
 
 /// An attached driver, until it is dropped.
 pub struct Attached {
     handle: Arc<ContextHandle>,
     connection: u64,
     permits: Arc<Semaphore>,
+    closing: CancellationToken,
+    _open: TaskTrackerToken,
 }
 
 impl Attached {
+    /// Completes when the server wants to be rid of the connection, all requests being answered.
+    pub async fn closing(&self) {
+        self.closing.cancelled().await;
+    }
+
     /// Passes a message on; waits when too many are not handled yet. False when nobody wants them any more.
     pub async fn receive(&self, message: FromShim) -> bool {
         let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return false };
@@ -60,7 +80,23 @@ impl Service {
         let message = ContextMessage::Attach { hello: Box::new(hello), connection, reply };
         handle.actor.cast(message).map_err(|_| AttachRefusal::NoContext)?;
         answer.await.unwrap_or(Err(AttachRefusal::NoContext))?;
-        Ok(Attached { handle, connection: id, permits: Arc::new(Semaphore::new(IN_FLIGHT)) })
+        Ok(Attached {
+            handle,
+            connection: id,
+            permits: Arc::new(Semaphore::new(IN_FLIGHT)),
+            closing: self.drivers.closing.clone(),
+            _open: self.drivers.open.token(),
+        })
+    }
+
+    /// Parts from all drivers, once each has what was to be sent to it. The last thing before the end of the process: a
+    /// driver that missed that its context is over would look for a server for a long time.
+    pub async fn detach_drivers(&self) {
+        self.drivers.closing.cancel();
+        self.drivers.open.close();
+        if tokio::time::timeout(DETACH_PATIENCE, self.drivers.open.wait()).await.is_err() {
+            tracing::warn!("drivers were still attached at the end");
+        }
     }
 
     /// Content for a driver that knows its context's secret.

@@ -41,6 +41,7 @@ pub struct Service {
     data: Arc<dyn DataFiles>,
     /// False from the moment that the server begins to stop.
     serving: watch::Receiver<bool>,
+    drivers: drivers::DriverConnections,
 }
 
 /// What `Service` is made of.
@@ -59,7 +60,18 @@ pub struct Parts {
 impl Service {
     pub fn new(parts: Parts) -> Self {
         let Parts { config, records, blobs, contexts, active, archives, outbound, data, serving } = parts;
-        Self { config, records, blobs, contexts, active, archives, outbound, data, serving }
+        Self {
+            config,
+            records,
+            blobs,
+            contexts,
+            active,
+            archives,
+            outbound,
+            data,
+            serving,
+            drivers: drivers::DriverConnections::default(),
+        }
     }
 
     /// Whether this node should get requests: it is not stopping, and its store answers.

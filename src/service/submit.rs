@@ -70,9 +70,17 @@ impl Service {
         }
         let code = self.resolve(&entry.parts).await?;
         let handle = self.context_for(who, &submission, &entry.class).await?;
-        check_type(&handle, &code)?;
         let config = serde_json::to_string(&submission.body).expect("a body is plain data");
-        let (record, end) = self.record_and_run(who, &submission, entry, code, &handle, config).await?;
+        let started = match check_type(&handle, &code) {
+            Ok(()) => self.record_and_run(who, &submission, entry, code, &handle, config).await,
+            Err(refusal) => Err(refusal),
+        };
+        let (record, end) = started.inspect_err(|_| {
+            // A context of the job's own ends with it, also when there is no job after all.
+            if submission.context.is_none() {
+                let _ = handle.actor.cast(ContextMessage::Stop { force: false, reply: None });
+            }
+        })?;
         let Some(patience) = submission.sync else { return Ok(Submitted::Started(record)) };
         match tokio::time::timeout(patience, end).await {
             Ok(Ok(ended)) => Ok(Submitted::Ended(JobView::of(&ended))),

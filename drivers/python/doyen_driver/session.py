@@ -85,7 +85,7 @@ class JvmOutput:
         os.close(self.descriptor)
         self.descriptor = None
         self._thread.join(2.0)
-        words = [line for line in self._lines if line and not line.startswith(("Run with --help", "WARNING: Using incubator"))]
+        words = [line for line in self._lines if not line.startswith(("Run with --help", "WARNING: Using incubator"))]
         return " | ".join(words) or "%s: %s" % (type(error).__name__, error)
 
     def _copy(self):
@@ -96,14 +96,18 @@ class JvmOutput:
                 break
             if self._keeping:
                 *lines, rest = (rest + chunk).split(b"\n")
-                self._lines.extend(line.decode("utf-8", "replace").strip() for line in lines)
+                self._keep(lines)
             try:
                 os.write(2, chunk)
             except OSError:
                 pass  # nobody reads the context's log
-        if rest:
-            self._lines.append(rest.decode("utf-8", "replace").strip())
+        self._keep([rest])
         os.close(self._reader)
+
+    def _keep(self, lines):
+        texts = (line.decode("utf-8", "replace").strip() for line in lines)
+        # The frames of a stack would push the reason out, which stands above them.
+        self._lines.extend(text for text in texts if text and not text.startswith("at "))
 
 
 def root_cause(error):

@@ -69,6 +69,10 @@ impl Actor for ContextActor {
             ContextMessage::Tick => state.tick().await,
         }
         if state.ended {
+            // Only now that the driver is told too: who waits may be about to end this process.
+            for waiter in state.stop_waiters.drain(..) {
+                let _ = waiter.send(());
+            }
             myself.stop(None);
         }
         Ok(())

@@ -68,8 +68,8 @@ impl State {
         let (killed, missing): (Vec<_>, Vec<_>) = missing.partition(|held| held.killed.is_some());
         let killed: Vec<String> = killed.into_iter().map(|held| held.record.id.clone()).collect();
         let missing: Vec<JobRecord> = missing.into_iter().filter(|h| !h.ending).map(|h| h.record.clone()).collect();
-        for id in killed {
-            self.release(&id);
+        for job in killed {
+            let _ = me.cast(ContextMessage::Stored { job });
         }
         for record in missing {
             // Its assignment is stored, and the driver never got it: it has not run.

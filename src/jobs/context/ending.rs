@@ -29,7 +29,7 @@ impl State {
             return;
         };
         if held.killed.is_some() {
-            self.release(job);
+            self.end_killed(me, job, log);
             return;
         }
         if std::mem::replace(&mut held.ending, true) {
@@ -51,6 +51,19 @@ impl State {
         });
     }
 
+    /// A killed job's end is stored since the kill, but for the log, which the driver has only now given away.
+    fn end_killed(&self, me: &Me, job: &str, log: Option<BlobRef>) {
+        let (me, records, job) = (me.clone(), self.shared.records.clone(), job.to_owned());
+        self.storing.spawn(async move {
+            if let Some(log) = log
+                && let Err(error) = records.add_log(&job, log).await
+            {
+                tracing::warn!(%job, %error, "the log of a killed job is lost");
+            }
+            let _ = me.cast(ContextMessage::Stored { job });
+        });
+    }
+
     pub async fn stored(&mut self, job: &str) {
         self.release(job);
         if self.record.ad_hoc {
@@ -59,7 +72,7 @@ impl State {
     }
 
     /// The driver is done with the job, and its end is stored: its place is free.
-    pub fn release(&mut self, job: &str) {
+    fn release(&mut self, job: &str) {
         if let Some(held) = self.jobs.remove(job)
             && let Some(gone) = held.killed
         {
@@ -132,9 +145,6 @@ impl State {
             let why =
                 if stopping { Failure::new("ContextStopped", "it was stopped while it started") } else { failure };
             self.created.send_replace(Some(Err(why)));
-        }
-        for waiter in self.stop_waiters.drain(..) {
-            let _ = waiter.send(());
         }
     }
 
