@@ -120,7 +120,7 @@ pub enum ContextNameError {
     /// The reference's words, which clients match.
     #[error("context name must start with letters")]
     FirstLetter,
-    #[error("context {0}")]
+    #[error("context name refused: {0}")]
     Name(#[from] NameError),
 }
 

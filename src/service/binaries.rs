@@ -77,11 +77,19 @@ impl Service {
         }
         let (sha256, size_bytes) = writer.finish(None).await?;
         if let Err(refusal) = self.check_archive(&sha256, size_bytes).await {
-            // Nothing refers to content that was refused.
-            self.blobs.delete(&sha256).await?;
+            if !self.is_used(&sha256).await? {
+                self.blobs.delete(&sha256).await?;
+            }
             return Err(refusal);
         }
         Ok(BlobRef { sha256, size_bytes })
+    }
+
+    /// Whether a binary or a job refers to the content: it may have been accepted when the limits were wider.
+    async fn is_used(&self, sha256: &str) -> Result<bool, ServiceError> {
+        let by_binary = self.records.binaries().await?.iter().any(|binary| binary.content.sha256 == sha256);
+        let jobs = self.records.active_jobs().await?;
+        Ok(by_binary || jobs.iter().flat_map(|job| &job.binaries).any(|used| used.content.sha256 == sha256))
     }
 
     async fn check_archive(&self, sha256: &str, size_bytes: u64) -> Result<(), ServiceError> {
