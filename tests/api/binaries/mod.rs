@@ -1,0 +1,7 @@
+//! `/binaries`.
+
+mod delete;
+mod get;
+mod list;
+mod names;
+mod post;

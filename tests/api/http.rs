@@ -1,0 +1,138 @@
+//! What holds for all routes: verbs, connections, limits, CORS.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::fixture::{Connection, Reply, Server, WHEEL, eventually, jobs};
+
+#[tokio::test]
+async fn unknown_paths_and_wrong_verbs() {
+    let server = Server::start();
+    for path in ["/nothing", "/jobsx", "/jobs/a/b", "/contexts/a/b", "/healthz/a", "/v1"] {
+        server.get(path).await.is_text(404, "The requested resource could not be found.");
+    }
+    let reply = server.delete("/jobs").await;
+    reply.is_text(405, "HTTP method not allowed; see the Allow header.");
+    assert_eq!(reply.header("allow"), "GET,HEAD,POST");
+    assert_eq!(server.put("/binaries/a").await.header("allow"), "GET,HEAD,POST,DELETE");
+}
+
+#[tokio::test]
+async fn the_web_page_is_at_the_root() {
+    let server = Server::start();
+    let page = server.get("/").await;
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+}
+
+#[tokio::test]
+async fn the_verb_of_method_counts() {
+    let server = Server::start();
+    server.upload("jobs", WHEEL, jobs()).await.is_success(201);
+    server.post("/binaries/jobs?_method=DELETE", "").await.is_success(200);
+    server.get("/binaries/jobs?_method=delete").await.refuses(404, "can't find binary with name jobs");
+    server.post("/contexts?reset=reboot&_method=Put", "").await.says(200, "SUCCESS", "Context reset");
+    for verb in ["FETCH", ""] {
+        server.post(&format!("/jobs?_method={verb}"), "").await.is_text(501, "The verb of _method is not known.");
+    }
+}
+
+#[tokio::test]
+async fn head_answers_like_get_without_a_body() {
+    let server = Server::start();
+    server.upload("jobs", WHEEL, jobs()).await.is_success(201);
+    for (path, status) in [("/binaries", 200), ("/jobs", 200), ("/ping", 200), ("/contexts/none", 404)] {
+        let (head, get) = (Reply::to(server.request(Method::HEAD, path)).await, server.get(path).await);
+        assert_eq!((head.status, head.body.len()), (status, 0), "{path}");
+        assert_eq!(head.header("content-type"), get.header("content-type"));
+        assert_eq!(head.header("content-length"), get.header("content-length"));
+    }
+}
+
+#[tokio::test]
+async fn one_connection_serves_many_requests() {
+    let server = Server::start();
+    let mut connection = Connection::to(&server).await;
+    for _ in 0..3 {
+        connection.send("GET /jobs HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let answer = connection.answer().await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("[]"), "{answer}");
+    }
+    connection.send("GET /nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert!(connection.rest().await.starts_with("HTTP/1.1 404 "));
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_refused() {
+    let server = Server::start();
+    let mut connection = Connection::to(&server).await;
+    connection.send("hello\r\n\r\n").await;
+    assert!(connection.rest().await.starts_with("HTTP/1.1 400 "));
+    server.get("/ping").await.is_text(200, "pong");
+}
+
+#[tokio::test]
+async fn more_requests_than_may_be_at_work_are_503() {
+    let server = Server::with_context(&["http.max-requests=1"]).await;
+    let gate = server.gate("gate");
+    let id = server.waiting(&gate).await;
+    let wait = server.request(Method::GET, &format!("/jobs/{id}?wait=60s"));
+    let waiting = tokio::spawn(Reply::not_busy(wait));
+    eventually("a busy server", || async { server.get("/jobs").await.status == 503 }).await;
+    let busy = server.get("/jobs").await;
+    busy.refuses(503, "The server is busy: too many requests are at work (http.max-requests)");
+    assert_eq!(busy.header("retry-after"), "1");
+    server.get("/ping").await.is_text(200, "pong");
+    server.get("/readyz").await.is_success(200);
+    assert_eq!(server.get("/metrics").await.status, 200);
+    gate.open();
+    waiting.await.unwrap().json(200);
+    server.get("/jobs").await.json(200);
+}
+
+async fn from_origin(server: &Server, method: Method, origin: &str) -> Reply {
+    let request = server.request(method, "/jobs").header("origin", origin);
+    Reply::to(request.header("access-control-request-method", "DELETE")).await
+}
+
+#[tokio::test]
+async fn without_cors_origins_browsers_are_told_nothing() {
+    let server = Server::start();
+    let reply = from_origin(&server, Method::GET, "https://example.org").await;
+    assert_eq!((reply.status, reply.headers.get("access-control-allow-origin")), (200, None));
+    assert_eq!(from_origin(&server, Method::OPTIONS, "https://example.org").await.status, 405);
+}
+
+#[tokio::test]
+async fn pages_of_configured_origins_may_call() {
+    let server = Server::with(&["http.cors-origins=[\"https://example.org\"]"]);
+    for method in [Method::GET, Method::OPTIONS] {
+        let allowed = from_origin(&server, method.clone(), "https://example.org").await;
+        assert_eq!(allowed.header("access-control-allow-origin"), "https://example.org");
+        assert_eq!(allowed.header("access-control-allow-credentials"), "true");
+        let other = from_origin(&server, method, "https://example.com").await;
+        assert_eq!(other.headers.get("access-control-allow-origin"), None);
+    }
+    let preflight = from_origin(&server, Method::OPTIONS, "https://example.org").await;
+    assert_eq!((preflight.status, preflight.header("access-control-allow-methods")), (200, "DELETE"));
+}
+
+#[tokio::test]
+async fn a_star_is_any_origin_and_is_echoed() {
+    let server = Server::with(&["http.cors-origins=[\"*\"]"]);
+    let reply = from_origin(&server, Method::GET, "https://anything.example").await;
+    assert_eq!(reply.header("access-control-allow-origin"), "https://anything.example");
+    assert_eq!(server.get("/jobs").await.headers.get("access-control-allow-origin"), None);
+    assert_eq!(reply.json(200), json!([]));
+}
+
+#[tokio::test]
+async fn more_connections_than_may_be_open_wait() {
+    let server = Server::with(&["http.max-connections=1"]);
+    let mut first = Connection::to(&server).await;
+    first.send("GET /ping HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    first.answer().await;
+    let mut second = Connection::to(&server).await;
+    second.send("GET /ping HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    drop(first);
+    assert!(second.rest().await.ends_with("pong"));
+}

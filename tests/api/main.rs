@@ -1,0 +1,14 @@
+//! The real server over HTTP, with real drivers of kind `python`: each route, each answer. Modules mirror the URLs.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod binaries;
+mod contexts;
+mod data;
+mod fixture;
+mod health;
+mod http;
+mod jobs;
+mod openapi;
+mod stop;
+mod v1;

@@ -1,0 +1,132 @@
+//! How a server stops, and what the next one on its data directory finds.
+
+use doyen::runtime::processes;
+use reqwest::Method;
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::fixture::{Place, Reply, Server, WHEEL, eventually, jobs};
+
+async fn refuses_connections(server: &Server) {
+    let address = server.address().to_owned();
+    eventually("a closed door", || async { tokio::net::TcpStream::connect(&address).await.is_err() }).await;
+}
+
+/// A port that the system gives to nobody who asks for any.
+fn fixed_port() -> u16 {
+    let spread = u16::try_from(std::process::id() % 8000).unwrap();
+    (20_000 + spread..32_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_answered_before_the_server_ends() {
+    let server = Server::with_context(&["http.shutdown-grace=\"1m\""]).await;
+    let gate = server.gate("gate");
+    let path = "/jobs?appName=jobs&classPath=jobs.Waits&context=c&sync=true&timeout=60";
+    let request = server.request(Method::POST, path).body(gate.config().to_string());
+    let asked = tokio::spawn(request.send());
+    gate.reached().await;
+    server.signal(Signal::TERM);
+    refuses_connections(&server).await;
+    gate.open();
+    let answer = asked.await.unwrap().unwrap();
+    let (status, text) = (answer.status(), answer.text().await.unwrap());
+    assert_eq!(status, 200, "{text}");
+    assert!(text.ends_with("\"result\":\"went on\"}"), "{text}");
+    let (code, _place) = server.end().await;
+    assert_eq!(code, Some(0));
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_those_who_wait_for_a_job_or_follow_its_log() {
+    let server = Server::with_context(&["http.shutdown-grace=\"10m\"", "http.max-requests=1"]).await;
+    let gate = server.gate("gate");
+    let id = server.waiting(&gate).await;
+    let follow = server.request(Method::GET, &format!("/v1/jobs/{id}/logs?follow=true")).send().await.unwrap();
+    let wait = server.request(Method::GET, &format!("/jobs/{id}?wait=10m"));
+    let waiting = tokio::spawn(Reply::not_busy(wait));
+    eventually("a request at work", || async { server.get("/jobs").await.status == 503 }).await;
+    server.signal(Signal::TERM);
+    // Not a clean end, which would say that the log is whole.
+    assert!(follow.text().await.is_err());
+    assert_eq!(waiting.await.unwrap().json(200)["status"], "RUNNING");
+    let (code, _place) = server.end().await;
+    assert_eq!(code, Some(0));
+}
+
+#[tokio::test]
+async fn a_context_and_its_running_job_outlive_the_server() {
+    let listen = format!("127.0.0.1:{}", fixed_port());
+    let server = Server::at(Place::new(), &listen, &[]);
+    server.upload("jobs", WHEEL, jobs()).await.is_success(201);
+    server.open("c").await;
+    let (gate, early) = (server.gate("gate"), server.gate("early"));
+    let (id, ended) = (server.waiting(&gate).await, server.waiting(&early).await);
+    let before = server.get("/contexts/c").await.json(200);
+    let process = gate.process();
+    server.signal(Signal::TERM);
+    let (code, place) = server.end().await;
+    assert_eq!(code, Some(0));
+    // One job ends while there is no server.
+    early.open();
+    assert!(processes::alive(process));
+
+    let server = Server::at(place, &listen, &[]);
+    eventually("the context", || async { server.get("/contexts").await.json(200) == json!(["c"]) }).await;
+    assert_eq!(server.ended(&ended).await["result"], "went on");
+    server.context_becomes("c", "RUNNING").await;
+    assert_eq!(server.get("/contexts/c").await.json(200), before);
+    assert!(processes::alive(process));
+    server.sync("Echo", &json!({})).await.json(200);
+    gate.open();
+    assert_eq!(server.ended(&id).await["result"], "went on");
+    server.delete("/contexts/c").await.says(200, "SUCCESS", "Context stopped");
+}
+
+#[tokio::test]
+async fn what_was_stored_is_there_after_a_kill_of_the_server() {
+    let server = Server::with_context(&[]).await;
+    let job = server.sync("Echo", &json!({"a": 1})).await.json(200)["jobId"].as_str().unwrap().to_owned();
+    let binaries = server.get("/binaries").await.json(200);
+    server.put("/contexts?reset=reboot").await.says(200, "SUCCESS", "Context reset");
+    server.signal(Signal::KILL);
+    let (_, place) = server.end().await;
+    let server = Server::at(place, "127.0.0.1:0", &[]);
+    assert_eq!(server.get("/binaries").await.json(200), binaries);
+    assert_eq!(server.get(&format!("/jobs/{job}")).await.json(200)["result"], json!({"a": 1}));
+    assert_eq!(server.get(&format!("/jobs/{job}/config")).await.json(200), json!({"a": 1}));
+    assert_eq!(server.get("/contexts/c").await.json(200)["state"], "FINISHED");
+}
+
+#[tokio::test]
+async fn ctrl_c_stops_the_drivers_too() {
+    let server = Server::with_context(&[]).await;
+    let gate = server.gate("gate");
+    server.waiting(&gate).await;
+    server.signal(Signal::INT);
+    let (code, place) = server.end().await;
+    assert_eq!(code, Some(0));
+    place.assert_nothing_is_left();
+    let server = Server::at(place, "127.0.0.1:0", &[]);
+    assert_eq!(server.get("/contexts/c").await.json(200)["state"], "FINISHED");
+    assert_eq!(server.get("/jobs").await.json(200)[0]["status"], "ERROR");
+}
+
+#[test]
+fn two_servers_on_one_data_directory() {
+    let server = Server::start();
+    let refused = server.place().refused("127.0.0.1:0");
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(66), 0), "{text}");
+    assert!(text.contains("hint: stop that server, or choose another directory with --data-dir"), "{text}");
+}
+
+#[test]
+fn an_address_that_is_taken() {
+    let server = Server::start();
+    let refused = Place::new().refused(server.address());
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(65), 0), "{text}");
+    assert!(text.contains(&format!("cannot listen on {}: ", server.address())), "{text}");
+    assert!(text.contains("hint: stop what listens there, or choose another address with --http"), "{text}");
+}

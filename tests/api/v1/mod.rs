@@ -1,0 +1,5 @@
+//! `/v1`.
+
+mod details;
+mod logs;
+mod result;
