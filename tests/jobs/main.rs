@@ -1,0 +1,16 @@
+//! Jobs against the real server with real drivers: what goes wrong, Spark, other clients, our own CLI.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
+mod archives;
+mod bodies;
+mod cli;
+mod clients;
+mod environment;
+mod failures;
+mod names;
+mod output;
+mod pyspark;
+mod server;
+mod starting;
+mod wheel;
