@@ -134,12 +134,24 @@ impl Server {
         self.request(Method::DELETE, path, "text/plain", "")
     }
 
-    /// Sends the bytes as they are and closes the sending side; whatever comes back.
+    /// Sends the bytes as they are and closes the sending side; whatever comes back. A server may take that for the end
+    /// of a client, and say nothing.
+    pub fn cut(&self, request: &[u8]) -> String {
+        self.send(request, true)
+    }
+
+    /// Sends the bytes as they are, which ask for the connection's end; whatever comes back.
     pub fn raw(&self, request: &[u8]) -> String {
+        self.send(request, false)
+    }
+
+    fn send(&self, request: &[u8], cut: bool) -> String {
         let mut stream = TcpStream::connect(self.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(request).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
+        if cut {
+            stream.shutdown(Shutdown::Write).unwrap();
+        }
         let mut answer = Vec::new();
         // A connection that is reset has nothing more to say.
         let _ = stream.read_to_end(&mut answer);

@@ -38,6 +38,7 @@ class SparkLink:
         self._conf = SparkConf(_jconf=jsc.getConf())
         self._context = SparkContext(gateway=self._gateway, jsc=jsc, conf=self._conf)
         self._scala_context = jsc.sc()
+        self._properties_class = jvm.java.util.Properties  # looking it up takes a round trip for each part of its name
         self._session = SparkSession(self._context, jsession)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # pyspark's would cancel the jobs of all
         self._files = setup["files"]
@@ -57,7 +58,7 @@ class SparkLink:
 
     def reset(self):
         """After a job has been answered: its local properties, such as a scheduler pool, are not the next one's."""
-        self._scala_context.setLocalProperties(self._gateway.jvm.java.util.Properties())
+        self._scala_context.setLocalProperties(self._properties_class())
 
     def close(self):
         """Before this worker ends."""
