@@ -2,22 +2,28 @@
 
 mod node;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use doyen::adapters::embedded::data_dir::DataDirError;
-use doyen::cli::{self, Exit, Failure, Roles, ServerArgs};
+use doyen::cli::{self, Exit, Failure, Roles, ServerArgs, ShimArgs};
 use doyen::config::{Config, LogFormat};
 use doyen::runtime::logging;
 use node::StartError;
 
 fn main() -> ExitCode {
-    cli::main(Roles {
-        server,
-        shim: |args| match doyen::shim::run(&args.directory) == ExitCode::SUCCESS {
-            true => Exit::Ok,
-            false => Exit::Failed,
-        },
-    })
+    // As its launcher calls it: without the command line's parser, whose code would stay mapped beside each driver.
+    if let [_, role, flag, directory] = &std::env::args_os().collect::<Vec<_>>()[..]
+        && role == "shim"
+        && flag == "--directory"
+    {
+        return doyen::shim::run(Path::new(directory));
+    }
+    cli::main(Roles { server, shim })
+}
+
+fn shim(args: &ShimArgs) -> Exit {
+    if doyen::shim::run(&args.directory) == ExitCode::SUCCESS { Exit::Ok } else { Exit::Failed }
 }
 
 fn server(args: &ServerArgs) -> Exit {
