@@ -156,7 +156,7 @@ class Tree(Base):
     """Starts children, some in sessions of their own, and waits with them."""
     def run_job(self, context, runtime, data):
         a = subprocess.Popen(["sleep", "1000"])
-        b = subprocess.Popen(["sh", "-c", "sleep 1000 & sleep 1000"], start_new_session=True)
+        b = subprocess.Popen(["sh", "-c", "sleep 1000 & sleep 1000 & wait"], start_new_session=True)
         with open(data.get_string("file") + ".partial", "w") as f:
             f.write("%d %d %d" % (os.getpid(), a.pid, b.pid))
         os.rename(data.get_string("file") + ".partial", data.get_string("file"))

@@ -285,7 +285,7 @@ class OtherContexts(unittest.TestCase):
 
     def test_a_killed_jvm_ends_the_driver(self):
         driver, pids = self.processes()
-        java = [pid for pid in pids if os.path.basename(os.readlink("/proc/%d/exe" % pid)) == "java"]
+        java = [pid for pid in pids if program(pid) == "java"]
         os.kill(java[0], 9)
         self.assertEqual(driver.process.wait(20), 1)
         wait_for(lambda: not alive(pids), what="Spark's Python daemon to see that its JVM has gone")
@@ -297,6 +297,14 @@ class OtherContexts(unittest.TestCase):
         driver.socket.close()
         driver.process.wait(10)
         self.assertEqual(alive(pids), [])
+
+
+def program(pid):
+    """The name of the process's program; empty if it has ended, as short-lived helpers of the JVM do."""
+    try:
+        return os.path.basename(os.readlink("/proc/%d/exe" % pid))
+    except OSError:
+        return ""
 
 
 def cmdline(pid):
