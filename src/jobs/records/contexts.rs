@@ -1,0 +1,64 @@
+//! Commits and reads of contexts, their names and attachments.
+
+use super::{Records, StoreError, Versioned, mark, put};
+use crate::core::contexts::{Attachment, ContextRecord, NameRecord};
+use crate::core::keys;
+use crate::ports::{Commit, Precondition, Revision, Write};
+
+impl Records {
+    /// Takes the name. Conflict: a context of that name lives (or took the name in this moment).
+    pub async fn create_context(&self, context: &ContextRecord) -> Result<(), StoreError> {
+        let name_key = keys::context_name(&context.name);
+        let before: Option<Versioned<NameRecord>> = self.get(&name_key).await?;
+        let precondition = match before {
+            Some(Versioned { record: NameRecord { live: true, .. }, .. }) => return Err(StoreError::Conflict(0)),
+            Some(ended) => Precondition::At(name_key.clone(), ended.version),
+            None => Precondition::Absent(name_key.clone()),
+        };
+        let live = !context.state.has_ended();
+        let mut writes = vec![
+            put(keys::context(&context.id), context),
+            put(name_key, &NameRecord { context_id: context.id.clone(), live }),
+        ];
+        if live {
+            writes.push(mark(keys::context_live(&context.id)));
+        }
+        self.commit("context-create", Commit { preconditions: vec![precondition], writes }).await?;
+        Ok(())
+    }
+
+    /// Writes a live context's new state; an end frees its name.
+    pub async fn update_context(&self, context: &ContextRecord) -> Result<(), StoreError> {
+        let preconditions = vec![Precondition::Exists(keys::context_live(&context.id))];
+        let mut writes = vec![put(keys::context(&context.id), context)];
+        if context.state.has_ended() {
+            writes.push(Write::Delete(keys::context_live(&context.id)));
+            writes.push(Write::Delete(keys::attachment(&context.id)));
+            let ended = NameRecord { context_id: context.id.clone(), live: false };
+            writes.push(put(keys::context_name(&context.name), &ended));
+        }
+        self.commit("context-update", Commit { preconditions, writes }).await?;
+        Ok(())
+    }
+
+    /// Makes this attachment the one that may be given jobs: what was written under an older one no longer commits.
+    pub async fn attach(&self, context_id: &str, attachment: &Attachment) -> Result<Revision, StoreError> {
+        let preconditions = vec![Precondition::Exists(keys::context_live(context_id))];
+        let writes = vec![put(keys::attachment(context_id), attachment)];
+        Ok(self.commit("context-attach", Commit { preconditions, writes }).await?)
+    }
+
+    /// The newest context of that name, also when it has ended.
+    pub async fn context_named(&self, name: &str) -> Result<Option<ContextRecord>, StoreError> {
+        let Some(found) = self.get::<NameRecord>(&keys::context_name(name)).await? else { return Ok(None) };
+        Ok(self.get(&keys::context(&found.record.context_id)).await?.map(|v| v.record))
+    }
+
+    pub async fn live_contexts(&self) -> Result<Vec<ContextRecord>, StoreError> {
+        let mut contexts = Vec::new();
+        for id in self.leaves(keys::CONTEXTS_LIVE).await? {
+            contexts.extend(self.get(&keys::context(&id)).await?.map(|v| v.record));
+        }
+        Ok(contexts)
+    }
+}

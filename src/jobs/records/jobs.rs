@@ -1,0 +1,98 @@
+//! Commits and reads of jobs.
+
+use bytes::Bytes;
+
+use super::{Records, StoreError, mark, put, read};
+use crate::core::binaries::BlobRef;
+use crate::core::jobs::{JobRecord, JobState};
+use crate::core::keys;
+use crate::ports::{Commit, CommitError, Precondition, Revision, Write};
+
+impl Records {
+    /// Records a job as given to the attempt whose attachment is at this version. Conflict 0: the driver attached anew;
+    /// others: a binary was replaced or deleted.
+    pub async fn submit(
+        &self,
+        job: &JobRecord,
+        config: &str,
+        attachment: Revision,
+        binaries: &[(String, Revision)],
+    ) -> Result<(), StoreError> {
+        let mut commit = Commit::default();
+        commit.preconditions.push(Precondition::At(keys::attachment(&job.context_id), attachment));
+        commit.writes.push(put(keys::job(&job.id), job));
+        commit.writes.push(mark(keys::job_active(&job.id)));
+        commit.writes.push(Write::Put(keys::job_config(&job.id), Bytes::copy_from_slice(config.as_bytes())));
+        for (name, version) in binaries {
+            commit.preconditions.push(Precondition::At(keys::binary(name), *version));
+            commit.writes.push(mark(keys::binary_use(name, &job.id)));
+        }
+        self.commit("job-submit", commit).await?;
+        Ok(())
+    }
+
+    /// Records a job's end. A job that has ended already is left as it is, and that is no error.
+    pub async fn end(&self, job: &JobRecord, inline_result: Option<&str>) -> Result<(), StoreError> {
+        let mut commit = Commit::default();
+        commit.preconditions.push(Precondition::Exists(keys::job_active(&job.id)));
+        commit.writes.push(put(keys::job(&job.id), job));
+        commit.writes.push(Write::Delete(keys::job_active(&job.id)));
+        commit.writes.push(mark(keys::job_ended(job.state.name(), &job.id)));
+        if let Some(result) = inline_result {
+            commit.writes.push(Write::Put(keys::job_result(&job.id), Bytes::copy_from_slice(result.as_bytes())));
+        }
+        for used in job.binaries.iter().filter(|b| b.uploaded) {
+            commit.writes.push(Write::Delete(keys::binary_use(&used.name, &job.id)));
+        }
+        match self.commit("job-end", commit).await {
+            Ok(_) | Err(CommitError::Conflict(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives a job that has ended its log. Conflict: it was written in this moment.
+    pub async fn add_log(&self, id: &str, log: BlobRef) -> Result<(), StoreError> {
+        let Some(found) = self.get::<JobRecord>(&keys::job(id)).await? else { return Ok(()) };
+        let preconditions = vec![Precondition::At(keys::job(id), found.version)];
+        let record = JobRecord { log: Some(log), ..found.record };
+        self.commit("job-log", Commit { preconditions, writes: vec![put(keys::job(id), &record)] }).await?;
+        Ok(())
+    }
+
+    pub async fn job(&self, id: &str) -> Result<Option<JobRecord>, StoreError> {
+        Ok(self.get(&keys::job(id)).await?.map(|v| v.record))
+    }
+
+    pub async fn job_config(&self, id: &str) -> Result<Option<String>, StoreError> {
+        self.text(&keys::job_config(id)).await
+    }
+
+    pub async fn job_result(&self, id: &str) -> Result<Option<String>, StoreError> {
+        self.text(&keys::job_result(id)).await
+    }
+
+    /// The newest jobs first, in any state.
+    pub async fn newest_jobs(&self, limit: usize) -> Result<Vec<JobRecord>, StoreError> {
+        let entries = self.store.range(keys::JOBS, None, true, limit).await?;
+        entries.iter().map(|e| read(&e.key, &e.value)).collect()
+    }
+
+    /// The newest jobs first that ended in this state.
+    pub async fn newest_ended(&self, state: JobState, limit: usize) -> Result<Vec<JobRecord>, StoreError> {
+        let entries = self.store.range(&keys::jobs_ended(state.name()), None, true, limit).await?;
+        let mut jobs = Vec::with_capacity(entries.len());
+        for entry in entries {
+            jobs.extend(self.job(keys::leaf(&entry.key)).await?);
+        }
+        Ok(jobs)
+    }
+
+    /// All jobs that have not ended, oldest first.
+    pub async fn active_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
+        let mut jobs = Vec::new();
+        for id in self.leaves(keys::JOBS_ACTIVE).await? {
+            jobs.extend(self.job(&id).await?);
+        }
+        Ok(jobs)
+    }
+}

@@ -1,0 +1,115 @@
+//! The domain's records over the MetaStore: which keys change together, and what must hold when they do.
+
+mod binaries;
+mod contexts;
+mod jobs;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::core::keys;
+use crate::ports::{Commit, CommitError, MetaStore, ReadError, Revision, Write};
+
+/// Records read at once when all of a kind are wanted.
+const PAGE: usize = 1000;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing was written: somebody else was faster. The index of the precondition.
+    #[error("it was changed at the same time (precondition {0})")]
+    Conflict(usize),
+    #[error("{0}")]
+    Unavailable(String),
+    #[error("{0}")]
+    TooLarge(String),
+    /// A record does not read back: a newer version wrote it, or the disk lies.
+    #[error("the record {key} cannot be read: {cause}")]
+    Corrupt { key: String, cause: String },
+}
+
+impl From<CommitError> for StoreError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict(index) => Self::Conflict(index),
+            CommitError::TooLarge { .. } => Self::TooLarge(error.to_string()),
+            CommitError::Unavailable(_) | CommitError::Unknown(_) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<ReadError> for StoreError {
+    fn from(error: ReadError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+/// A record and the revision that wrote it.
+#[derive(Debug, Clone)]
+pub struct Versioned<T> {
+    pub record: T,
+    pub version: Revision,
+}
+
+#[derive(Clone)]
+pub struct Records {
+    store: Arc<dyn MetaStore>,
+}
+
+fn put<T: Serialize>(key: String, record: &T) -> Write {
+    Write::Put(key, serde_json::to_vec(record).expect("records are plain data").into())
+}
+
+fn mark(key: String) -> Write {
+    Write::Put(key, Bytes::new())
+}
+
+fn read<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(value).map_err(|e| StoreError::Corrupt { key: key.into(), cause: e.to_string() })
+}
+
+impl Records {
+    pub fn new(store: Arc<dyn MetaStore>) -> Self {
+        Self { store }
+    }
+
+    /// Whether the store answers.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.store.get(keys::STORE_ID).await?;
+        Ok(())
+    }
+
+    /// Every durable write of the domain passes here, under a name of its own.
+    async fn commit(&self, name: &'static str, commit: Commit) -> Result<Revision, CommitError> {
+        let done = self.store.commit(commit).await;
+        tracing::trace!(commit = name, committed = done.is_ok());
+        done
+    }
+
+    async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Versioned<T>>, StoreError> {
+        match self.store.get(key).await? {
+            None => Ok(None),
+            Some(entry) => Ok(Some(Versioned { record: read(key, &entry.value)?, version: entry.version })),
+        }
+    }
+
+    async fn text(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let entry = self.store.get(key).await?;
+        Ok(entry.map(|e| String::from_utf8_lossy(&e.value).into_owned()))
+    }
+
+    async fn leaves(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let mut all = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.store.range(prefix, after.as_deref(), false, PAGE).await?;
+            all.extend(page.iter().map(|e| keys::leaf(&e.key).to_owned()));
+            match page.last() {
+                Some(last) if page.len() == PAGE => after = Some(last.key.clone()),
+                _ => return Ok(all),
+            }
+        }
+    }
+}
