@@ -29,6 +29,7 @@ def open_session(start, factory, directory, lost):
             "drivers.pyspark.executable to a Python that has it" % (sys.executable, error, sys.executable))
     os.environ.setdefault("PYSPARK_PIN_THREAD", "true")
     _choose_executors_python(conf)
+    _stay_on_loopback(conf)
     spark_conf = SparkConf(loadDefaults=False)
     spark_conf.setAll(conf.items())
     output = JvmOutput()
@@ -61,6 +62,14 @@ def _choose_executors_python(conf):
         os.environ["PYSPARK_PYTHON"] = conf["spark.pyspark.python"]
     elif conf["spark.master"].startswith("local"):
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+
+
+def _stay_on_loopback(conf):
+    """A Spark that is only here needs no port that others reach: its UI would let them kill jobs."""
+    chosen = "SPARK_LOCAL_IP" in os.environ or "spark.driver.bindAddress" in conf or "spark.driver.host" in conf
+    if conf["spark.master"].startswith("local") and not chosen:
+        conf["spark.driver.host"] = conf["spark.driver.bindAddress"] = "127.0.0.1"
+        os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"  # the UI and its proxies look only here
 
 
 class JvmOutput:

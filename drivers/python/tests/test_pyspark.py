@@ -1,5 +1,7 @@
 """The driver of kind pyspark against a real Spark. `DOYEN_PYSPARK_PYTHON` names a Python that has pyspark."""
+import ipaddress
 import os
+import struct
 import subprocess
 import sys
 import unittest
@@ -149,7 +151,13 @@ class InOneSession(unittest.TestCase):
 
     def test_ready_says_where(self):
         self.assertTrue(self.ready["application_id"].startswith("local-"))
-        self.assertTrue(self.ready["ui_url"].startswith("http://"))
+        self.assertTrue(self.ready["ui_url"].startswith("http://127.0.0.1:"))
+
+    def test_a_local_spark_listens_on_loopback_only(self):
+        pids = descendants(self.driver.process.pid) | {self.driver.process.pid}
+        addresses = listening(pids)
+        self.assertGreaterEqual(len(addresses), 2, "the UI and the block manager at least")
+        self.assertEqual({a for a in addresses if not a.is_loopback}, set())
 
     def test_rdds_and_sql_and_accumulators(self):
         self.assertEqual(self.result("WordCount", input={"strings": ["a b a", "b a c"]}), {"a": 3, "b": 2, "c": 1})
@@ -297,6 +305,34 @@ class OtherContexts(unittest.TestCase):
         driver.socket.close()
         driver.process.wait(10)
         self.assertEqual(alive(pids), [])
+
+
+def listening(pids):
+    """The addresses on which these processes listen, one for each socket."""
+    inodes = set()
+    for pid in pids:
+        try:
+            for descriptor in os.listdir("/proc/%d/fd" % pid):
+                target = os.readlink("/proc/%d/fd/%s" % (pid, descriptor))
+                if target.startswith("socket:["):
+                    inodes.add(target[8:-1])
+        except OSError:
+            pass  # it has ended, or the descriptor is closed
+    found = []
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with open(table) as file:
+            for line in file.readlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and fields[9] in inodes:
+                    found.append(address(fields[1].partition(":")[0]))
+    return found
+
+
+def address(words):
+    """An address as /proc/net shows it: 32-bit words, each in the machine's order."""
+    raw = b"".join(struct.pack("=I", int(words[at:at + 8], 16)) for at in range(0, len(words), 8))
+    found = ipaddress.ip_address(raw)
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 def program(pid):
