@@ -78,6 +78,8 @@ fn failure(error: &StartError) -> Failure {
         }
         StartError::Listen { .. } => Failure::new(Exit::AddressUnavailable, with_causes(error))
             .hint("stop what listens there, or choose another address with --http"),
+        StartError::Tls(_) => Failure::new(Exit::ConfigInvalid, with_causes(error))
+            .hint("see `tls.certificate`, `tls.key` and `tls.client-ca` of the configuration"),
         StartError::Other(error) => Failure::new(Exit::ServerFailed, format!("{error:#}")),
     }
 }

@@ -12,13 +12,14 @@ use doyen::adapters::embedded::EmbeddedStore;
 use doyen::adapters::embedded::data_dir::DataDir;
 use doyen::adapters::outbound::HttpOutbound;
 use doyen::adapters::process::ProcessLauncher;
-use doyen::config::Config;
+use doyen::config::{Config, Tls};
 use doyen::http;
 use doyen::jobs::callbacks::Callbacks;
 use doyen::jobs::context::Shared;
 use doyen::jobs::supervisor::stop_and_wait;
 use doyen::jobs::{ActiveJobs, Contexts, Records};
 use doyen::ports::{BinaryStore, Outbound};
+use doyen::runtime::tls;
 use doyen::service::{Parts, Service};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -29,6 +30,8 @@ use tokio::sync::watch;
 pub enum StartError {
     #[error(transparent)]
     DataDir(#[from] doyen::adapters::embedded::data_dir::DataDirError),
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
     #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("{0:#}")]
@@ -41,6 +44,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let mut terminate = handler(SignalKind::terminate())?;
     let mut interrupt = handler(SignalKind::interrupt())?;
     let data_dir = DataDir::open(&config.node.data_dir)?;
+    let secure = secure(&config)?;
     let listener = TcpListener::bind(config.http.listen)
         .await
         .map_err(|source| StartError::Listen { address: config.http.listen, source })?;
@@ -50,9 +54,9 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let (service, contexts) = build(&config, &data_dir, address, serving.clone()).await?;
     let server = tokio::spawn({
         let (settings, service) = (config.http.clone(), service.clone());
-        async move { http::serve(listener, http::router(service), &settings, serving).await }
+        async move { http::serve(listener, http::router(service), &settings, secure, serving).await }
     });
-    println!("ready http://{address}");
+    println!("ready {}://{address}", scheme(&config));
     // A closed stdout is no reason not to serve.
     let _ = std::io::stdout().flush();
     tracing::info!(%address, node = %config.node.name, data_dir = %data_dir.root().display(), "ready");
@@ -85,6 +89,20 @@ fn handler(kind: SignalKind) -> Result<Signal, StartError> {
     Ok(signal(kind).context("cannot handle signals")?)
 }
 
+/// TLS as configured; its files are looked at from now on.
+fn secure(config: &Config) -> Result<Option<http::Secure>, StartError> {
+    let Tls { certificate, key, client_ca, .. } = &config.tls;
+    let (Some(certificate), Some(key)) = (certificate.clone(), key.clone()) else { return Ok(None) };
+    let files = tls::Files { certificate, key, client_ca: client_ca.clone() };
+    let (sender, current) = watch::channel(Arc::new(tls::load(&files)?));
+    tokio::spawn(tls::renew(files, config.tls.reload_interval, sender, handler(SignalKind::hangup())?));
+    Ok(Some(http::Secure { config: current, certificate_required: config.tls.require_client_certificate }))
+}
+
+fn scheme(config: &Config) -> &'static str {
+    if config.tls.certificate.is_some() { "https" } else { "http" }
+}
+
 async fn build(
     config: &Config,
     data_dir: &DataDir,
@@ -100,6 +118,8 @@ async fn build(
     let program = std::env::current_exe().context("cannot find the own program")?;
     let config = Arc::new(config.clone());
     let active = ActiveJobs::default();
+    let advertised = config.http.advertise.clone();
+    let advertised = advertised.unwrap_or_else(|| format!("{}://{}", scheme(&config), reachable(address)));
     let shared = Shared {
         config: Arc::clone(&config),
         records: records.clone(),
@@ -107,7 +127,7 @@ async fn build(
         launcher: Arc::new(ProcessLauncher::new(program, data_dir.drivers())),
         callbacks: Callbacks::new(Arc::clone(&outbound), Arc::clone(&blobs), config.callbacks.clone()),
         registry: doyen::jobs::supervisor::Registry::default(),
-        servers: watch::channel(vec![format!("http://{}", reachable(address))]).1,
+        servers: watch::channel(vec![advertised]).1,
     };
     let contexts =
         Contexts::start(shared).await.map_err(|e| anyhow::anyhow!(e).context("cannot take up the contexts"))?;

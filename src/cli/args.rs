@@ -27,6 +27,15 @@ pub struct Cli {
         help_heading = GLOBAL
     )]
     pub url: Vec<String>,
+    /// Trust servers that show a certificate of this PEM file, or that an authority in it has issued
+    #[arg(long, global = true, env = "DOYEN_CA", value_name = "FILE", help_heading = GLOBAL)]
+    pub ca: Option<PathBuf>,
+    /// Show this certificate, in PEM; needs --key and --ca
+    #[arg(long, global = true, env = "DOYEN_CERT", value_name = "FILE", help_heading = GLOBAL)]
+    pub cert: Option<PathBuf>,
+    /// The key of --cert, in PEM
+    #[arg(long, global = true, env = "DOYEN_KEY", value_name = "FILE", help_heading = GLOBAL)]
+    pub key: Option<PathBuf>,
     /// Print the server's answer as it is, in JSON.
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub json: bool,

@@ -4,6 +4,7 @@
 //! next only when the connection was never made: after that, it may have been done.
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::exit::Exit;
 use super::failure::Failure;
+use crate::runtime::tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,6 +45,31 @@ pub struct Request<'a> {
     pub body: &'a (dyn Fn(RequestBuilder) -> Result<RequestBuilder, Failure> + Sync),
 }
 
+/// Whom to trust with `https:`, and what to show.
+pub struct Trust<'a> {
+    pub ca: &'a Option<PathBuf>,
+    pub cert: &'a Option<PathBuf>,
+    pub key: &'a Option<PathBuf>,
+}
+
+impl Trust<'_> {
+    /// # Errors
+    /// A file that cannot be read, or one that lacks another.
+    fn config(&self) -> Result<Option<rustls::ClientConfig>, Failure> {
+        let identity = match (self.cert, self.key) {
+            (Some(cert), Some(key)) => Some((cert.as_path(), key.as_path())),
+            (None, None) => None,
+            _ => return Err(Failure::new(Exit::Usage, "--cert and --key go together")),
+        };
+        let Some(ca) = self.ca else {
+            let lacking = Failure::new(Exit::Usage, "--cert needs --ca, the certificates to trust");
+            return if identity.is_some() { Err(lacking) } else { Ok(None) };
+        };
+        let config = tls::client_config(ca, identity);
+        config.map(Some).map_err(|error| Failure::new(Exit::Usage, error.to_string()))
+    }
+}
+
 pub struct Client {
     http: reqwest::Client,
     servers: Vec<Url>,
@@ -53,7 +80,7 @@ pub struct Client {
 impl Client {
     /// # Errors
     /// A URL that is none; or no TLS can be set up.
-    pub fn new(urls: &[String]) -> Result<Self, Failure> {
+    pub fn new(urls: &[String], trust: &Trust<'_>) -> Result<Self, Failure> {
         let given = urls.iter().map(|url| url.trim()).filter(|url| !url.is_empty());
         let servers = given.map(parse).collect::<Result<Vec<_>, _>>()?;
         if servers.is_empty() {
@@ -67,7 +94,12 @@ impl Client {
             .user_agent(concat!("doyen/", env!("CARGO_PKG_VERSION")));
         // The system's certificates take time to read, and small containers have none.
         let secure = servers.iter().any(|server| server.scheme() == "https");
-        let http = if secure { builder } else { builder.tls_certs_only([]) }
+        let builder = match trust.config()? {
+            Some(config) => builder.tls_backend_preconfigured(config),
+            None if secure => builder,
+            None => builder.tls_certs_only([]),
+        };
+        let http = builder
             .build()
             .map_err(|error| Failure::new(Exit::Failed, format!("cannot set up the HTTP client: {}", cause(&error))))?;
         Ok(Self { http, servers, current: AtomicUsize::new(0) })
@@ -266,6 +298,6 @@ mod tests {
         for wrong in ["localhost:8090", "ftp://h", "not a url"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
-        assert!(Client::new(&["".into(), " ".into()]).is_err());
+        assert!(Client::new(&["".into(), " ".into()], &Trust { ca: &None, cert: &None, key: &None }).is_err());
     }
 }

@@ -23,7 +23,7 @@ pub use exit::Exit;
 pub use failure::{Failure, note};
 
 use answer::text;
-use client::{Answer, Client};
+use client::{Answer, Client, Trust};
 use output::print;
 
 /// What the process can be besides a client.
@@ -87,7 +87,10 @@ impl Session {
 }
 
 fn ask(cli: &Cli, command: impl AsyncFnOnce(&Session) -> Result<(), Failure>) -> Result<(), Failure> {
-    let session = Session { client: Client::new(&cli.url)?, json: cli.json };
+    let session = Session {
+        client: Client::new(&cli.url, &Trust { ca: &cli.ca, cert: &cli.cert, key: &cli.key })?,
+        json: cli.json,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -3,7 +3,7 @@
 use serde::de::value::Error;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, Visitor};
 
-use super::schema::{Callbacks, Config, Contexts, Driver, Hocon, Http, Jobs, Log, Node, Security, Store};
+use super::schema::{Callbacks, Config, Contexts, Driver, Hocon, Http, Jobs, Log, Node, Security, Store, Tls};
 
 /// What may stand at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +68,7 @@ fn keys(section: &str) -> &'static [&'static str] {
     match section {
         "node" => fields::<Node>(),
         "http" => fields::<Http>(),
+        "tls" => fields::<Tls>(),
         "jobs" => fields::<Jobs>(),
         "contexts" => fields::<Contexts>(),
         "store" => fields::<Store>(),

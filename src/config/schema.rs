@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     pub node: Node,
     pub http: Http,
+    pub tls: Tls,
     pub jobs: Jobs,
     pub contexts: Contexts,
     pub drivers: Drivers,
@@ -36,6 +37,8 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Allows a `listen` address that is not loopback although nothing authenticates.
     pub insecure: bool,
+    /// Base URL by which drivers reach this server; without it, from `listen`.
+    pub advertise: Option<String>,
     pub max_connections: usize,
     /// Requests at work at once; more get 503.
     pub max_requests: usize,
@@ -47,6 +50,23 @@ pub struct Http {
     /// How long a stop waits for requests under way.
     #[serde(with = "super::duration")]
     pub shutdown_grace: Duration,
+}
+
+/// Files are in PEM.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Tls {
+    /// The server's own certificate first. With it and `key`, `http.listen` speaks HTTPS only.
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    /// Authorities whose client certificates are taken.
+    pub client_ca: Option<PathBuf>,
+    /// Refuses requests without a client certificate; drivers and probes need none.
+    pub require_client_certificate: bool,
+    /// Certificates or authorities that drivers trust; without it, exactly `certificate`.
+    pub driver_trust: Option<PathBuf>,
+    #[serde(with = "super::duration")]
+    pub reload_interval: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -172,6 +192,14 @@ pub enum LogFormat {
     Json,
 }
 
+impl Tls {
+    /// What drivers trust, as an absolute path.
+    pub fn trusted_by_drivers(&self) -> Option<PathBuf> {
+        let file = self.driver_trust.as_ref().or(self.certificate.as_ref())?;
+        Some(std::path::absolute(file).unwrap_or_else(|_| file.clone()))
+    }
+}
+
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -188,12 +216,26 @@ impl Default for Http {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8090)),
             insecure: false,
+            advertise: None,
             max_connections: 4096,
             max_requests: 1024,
             max_body_bytes: 4 * MIB,
             max_upload_bytes: 2 * GIB,
             cors_origins: Vec::new(),
             shutdown_grace: 30 * SECOND,
+        }
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            certificate: None,
+            key: None,
+            client_ca: None,
+            require_client_certificate: false,
+            driver_trust: None,
+            reload_interval: 10 * SECOND,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What types alone cannot say: ranges, and keys that must go together.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::error::{Errors, Problem};
@@ -37,7 +36,8 @@ impl Config {
 pub(super) fn invalid(config: &Config) -> Vec<Invalid> {
     let mut rules = Rules(Vec::new());
     node(config, &mut rules);
-    listen(config.http.listen, config.http.insecure, &mut rules);
+    listen(config, &mut rules);
+    tls(config, &mut rules);
     not_zero(config, &mut rules);
     durations(config, &mut rules);
     limits(config, &mut rules);
@@ -78,9 +78,10 @@ fn node(config: &Config, rules: &mut Rules) {
     rules.hold(!directory.as_os_str().is_empty(), &["node.data-dir"], "`node.data-dir` is empty", None);
 }
 
-fn listen(address: SocketAddr, insecure: bool, rules: &mut Rules) {
+fn listen(config: &Config, rules: &mut Rules) {
+    let address = config.http.listen;
     rules.hold(
-        insecure || address.ip().is_loopback(),
+        config.http.insecure || config.tls.require_client_certificate || address.ip().is_loopback(),
         &["http.listen"],
         format!(
             "`http.listen` is {address}, which others can reach, and nothing authenticates them: \
@@ -90,6 +91,39 @@ fn listen(address: SocketAddr, insecure: bool, rules: &mut Rules) {
             "listen on 127.0.0.1 behind a proxy that authenticates, or, on a network that you trust, \
              set `http.insecure = true`",
         ),
+    );
+}
+
+fn tls(config: &Config, rules: &mut Rules) {
+    let tls = &config.tls;
+    let is_on = tls.certificate.is_some();
+    rules.hold(
+        is_on == tls.key.is_some(),
+        &["tls.certificate", "tls.key"],
+        "`tls.certificate` and `tls.key` go together",
+        Some("both are files in PEM; certbot calls them fullchain.pem and privkey.pem"),
+    );
+    for (key, file) in [("tls.client-ca", &tls.client_ca), ("tls.driver-trust", &tls.driver_trust)] {
+        rules.hold(
+            is_on || file.is_none(),
+            &[key],
+            format!("`{key}` has no effect without `tls.certificate` and `tls.key`"),
+            None,
+        );
+    }
+    rules.hold(
+        !tls.require_client_certificate || tls.client_ca.is_some(),
+        &["tls.require-client-certificate"],
+        "`tls.require-client-certificate` needs `tls.client-ca`, the authorities whose certificates are taken",
+        None,
+    );
+    let scheme = if is_on { "https://" } else { "http://" };
+    let advertised = config.http.advertise.as_deref();
+    rules.hold(
+        advertised.is_none_or(|url| url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty())),
+        &["http.advertise"],
+        format!("`http.advertise` is {:?}; it has to begin with {scheme}", advertised.unwrap_or_default()),
+        None,
     );
 }
 

@@ -15,10 +15,11 @@ mod openapi;
 mod params;
 mod results;
 mod router;
+mod secure;
 mod server;
 mod unread;
 
 pub use metrics::Metrics;
 pub use openapi::document;
 pub use router::router;
-pub use server::serve;
+pub use server::{Secure, serve};

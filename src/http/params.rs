@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
+use super::secure::ClientName;
 use crate::service::{Principal, ServiceError};
 
 /// The query's pairs, decoded, in their order.
@@ -78,14 +79,15 @@ fn malformed(name: &str, value: &str, expected: &'static str) -> ServiceError {
     ServiceError::BadParameter { name: name.into(), value: value.into(), expected }
 }
 
-/// Who asks. Until users are configured it is `anonymous`.
+/// Who asks: whom the client's certificate names, or else `anonymous`.
 pub struct Who(pub Principal);
 
 impl<S: Sync> FromRequestParts<S> for Who {
     type Rejection = Infallible;
 
-    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(Principal::anonymous()))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let certified = parts.extensions.get::<ClientName>();
+        Ok(Self(certified.map_or_else(Principal::anonymous, |client| Principal { name: client.0.clone() })))
     }
 }
 

@@ -18,22 +18,53 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::params::pairs;
+use super::secure::{self, ClientName};
 use super::{answer, unread};
 use crate::api::rest::Answer;
 use crate::config::Http;
+use crate::runtime::tls::Renewed;
 
 /// A client has this long for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause after the system refused a connection (no descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Asked by probes, and by drivers, which have secrets of their own: no certificate is needed.
+const WITHOUT_CERTIFICATE: [&str; 4] = ["/ping", "/healthz", "/readyz", "/v1/drivers/"];
 /// Answered however busy the server is.
 const ALWAYS: [&str; 4] = ["/ping", "/readyz", "/metrics", "/v1/drivers/"];
 
+const CERTIFICATE_MISSING: &str = "The resource requires a client certificate with a common name, which was not supplied (tls.require-client-certificate)";
+
+/// TLS for a listener.
+#[derive(Clone)]
+pub struct Secure {
+    pub config: Renewed,
+    /// Whether requests need a client certificate.
+    pub certificate_required: bool,
+}
+
+/// What every request of a connection meets.
+#[derive(Clone)]
+struct Door {
+    router: Router,
+    requests: Arc<Semaphore>,
+    certificate_required: bool,
+}
+
 /// Serves until `serving` turns false; then ends what is under way, within the grace.
-pub async fn serve(listener: TcpListener, router: Router, settings: &Http, mut serving: watch::Receiver<bool>) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    settings: &Http,
+    secure: Option<Secure>,
+    mut serving: watch::Receiver<bool>,
+) {
     let tracker = TaskTracker::new();
     let connections = Arc::new(Semaphore::new(settings.max_connections));
     let requests = Arc::new(Semaphore::new(settings.max_requests));
+    let certificate_required = secure.as_ref().is_some_and(|secure| secure.certificate_required);
+    let tls = secure.map(|secure| secure.config);
+    let door = Door { router, requests, certificate_required };
     loop {
         let stream = tokio::select! {
             // First those that wait already, so that a stop refuses none of them.
@@ -44,26 +75,9 @@ pub async fn serve(listener: TcpListener, router: Router, settings: &Http, mut s
         let (stream, permit) = stream;
         // Small answers must not wait for a full packet. A socket that is dead already fails later.
         let _ = stream.set_nodelay(true);
-        let (router, requests) = (router.clone(), Arc::clone(&requests));
-        let service = service_fn(move |request| answer_one(router.clone(), Arc::clone(&requests), request));
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades();
-        let mut stopping = serving.clone();
+        let (door, tls, stopping) = (door.clone(), tls.clone(), serving.clone());
         tracker.spawn(async move {
-            let mut connection = std::pin::pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = stopped(&mut stopping) => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "connection ended");
-            }
+            hold(stream, tls, door, stopping).await;
             drop(permit);
         });
     }
@@ -71,6 +85,41 @@ pub async fn serve(listener: TcpListener, router: Router, settings: &Http, mut s
     tracker.close();
     if tokio::time::timeout(settings.shutdown_grace, tracker.wait()).await.is_err() {
         tracing::warn!("requests were still under way after http.shutdown-grace");
+    }
+}
+
+/// One connection, until either side ends it.
+async fn hold(stream: TcpStream, tls: Option<Renewed>, door: Door, mut stopping: watch::Receiver<bool>) {
+    let opened = tokio::select! {
+        opened = secure::open(stream, tls.as_ref()) => opened,
+        // Nothing was asked yet.
+        () = stopped(&mut stopping), if tls.is_some() => return,
+    };
+    let (stream, client) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return tracing::debug!(%error, "no TLS with a client"),
+    };
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(client) = &client {
+            request.extensions_mut().insert(client.clone());
+        }
+        answer_one(door.clone(), request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut stopping) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
     }
 }
 
@@ -95,14 +144,14 @@ async fn accept(
     }
 }
 
-async fn answer_one(
-    router: Router,
-    requests: Arc<Semaphore>,
-    request: Request<Incoming>,
-) -> Result<Response, Infallible> {
+async fn answer_one(door: Door, request: Request<Incoming>) -> Result<Response, Infallible> {
     let mut request = unread::read_to_the_end(request);
-    let always = ALWAYS.iter().any(|path| request.uri().path().starts_with(path));
-    let permit = if always { None } else { requests.try_acquire().ok() };
+    let named = request.extensions().get::<ClientName>().is_some();
+    if door.certificate_required && !named && !is_for(&request, &WITHOUT_CERTIFICATE) {
+        return Ok(answer::text(StatusCode::UNAUTHORIZED, CERTIFICATE_MISSING));
+    }
+    let always = is_for(&request, &ALWAYS);
+    let permit = if always { None } else { door.requests.try_acquire().ok() };
     if permit.is_none() && !always {
         return Ok(busy());
     }
@@ -112,7 +161,11 @@ async fn answer_one(
             None => return Ok(answer::text(StatusCode::NOT_IMPLEMENTED, "The verb of _method is not known.")),
         }
     }
-    router.oneshot(request).await
+    door.router.oneshot(request).await
+}
+
+fn is_for(request: &Request<Body>, paths: &[&str]) -> bool {
+    paths.iter().any(|path| request.uri().path().starts_with(path))
 }
 
 /// The verb that `_method` asks for; `Some(None)` for one that there is not.

@@ -5,3 +5,4 @@ pub mod clock;
 pub mod logging;
 pub mod processes;
 pub mod random;
+pub mod tls;

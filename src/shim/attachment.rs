@@ -2,32 +2,27 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{Sink, Stream};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
-use crate::api::driver::MAX_MESSAGE_BYTES;
+use super::connect::{Socket, connect};
 use crate::api::driver::attach::{HELLO_WITHIN_MS, PING_EVERY_MS, SILENT_AFTER_MS, close};
 use crate::runtime::{clock, random};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// An attachment that lasted less does not end the backoff.
 const STEADY_AFTER: Duration = Duration::from_secs(1);
 const BATCH: usize = 256;
 /// A server that takes nothing is not listened to while more than this waits for it.
 const OUTPUT_BYTES: usize = 128 << 20;
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 #[derive(Debug)]
 pub enum Event {
@@ -49,6 +44,7 @@ enum State {
 
 pub struct Attachment {
     path: String,
+    trust: Option<PathBuf>,
     servers: Vec<String>,
     /// Index of the server that is tried or attached.
     current: usize,
@@ -71,10 +67,11 @@ struct Connection {
 }
 
 impl Attachment {
-    /// `servers` are base URLs.
-    pub fn new(context: &str, servers: Vec<String>) -> Self {
+    /// `servers` are base URLs; `trust` is the file of those that may be trusted for `https:`.
+    pub fn new(context: &str, servers: Vec<String>, trust: Option<PathBuf>) -> Self {
         Self {
             path: format!("/v1/drivers/{context}/attach"),
+            trust,
             servers,
             current: 0,
             pause: FIRST_PAUSE,
@@ -155,8 +152,10 @@ impl Attachment {
     pub fn due(&mut self, now: Instant) -> Option<Event> {
         match &mut self.state {
             State::Pausing if now >= self.deadline => {
-                let server = self.servers.get(self.current).map_or("", String::as_str);
-                self.state = State::Connecting(tokio::spawn(connect(server.to_owned(), self.path.clone())));
+                let server = self.servers.get(self.current).cloned().unwrap_or_default();
+                let (path, trust) = (self.path.clone(), self.trust.clone());
+                let connecting = async move { connect(&server, &path, trust.as_deref()).await };
+                self.state = State::Connecting(tokio::spawn(connecting));
                 None
             }
             State::Open(connection) => {
@@ -310,26 +309,11 @@ fn judge(frame: Option<(u16, String)>) -> Closed {
     }
 }
 
-async fn connect(server: String, path: String) -> Result<Socket, String> {
-    let Some(address) = server.strip_prefix("http://") else {
-        return Err(format!("`{server}` is no URL that begins with http://"));
-    };
-    let url = format!("ws://{}{path}", address.trim_end_matches('/'));
-    let config = WebSocketConfig::default()
-        .read_buffer_size(16 << 10)
-        .write_buffer_size(32 << 10)
-        .max_message_size(Some(MAX_MESSAGE_BYTES))
-        .max_frame_size(Some(MAX_MESSAGE_BYTES));
-    match tokio::time::timeout(CONNECT_WITHIN, connect_async_with_config(url, Some(config), true)).await {
-        Ok(Ok((socket, _))) => Ok(socket),
-        Ok(Err(error)) => Err(format!("{server}: {error}")),
-        Err(_) => Err(format!("{server}: no answer within {} s", CONNECT_WITHIN.as_secs())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio_tungstenite::WebSocketStream;
     use tokio_tungstenite::tungstenite::protocol::Role;
+    use tokio_util::either::Either;
 
     use super::*;
 
@@ -338,14 +322,14 @@ mod tests {
     }
 
     fn attachment() -> Attachment {
-        Attachment::new("c", ["http://a", "http://b", "http://c"].map(String::from).into())
+        Attachment::new("c", ["http://a", "http://b", "http://c"].map(String::from).into(), None)
     }
 
     /// Open since `now`; the server is the listener, which says nothing.
     async fn open(now: Instant) -> (Attachment, tokio::net::TcpListener) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let socket = WebSocketStream::from_raw_socket(MaybeTlsStream::Plain(stream), Role::Client, None).await;
+        let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = WebSocketStream::from_raw_socket(Either::Left(stream), Role::Client, None).await;
         let mut attachment = attachment();
         attachment.state = State::Open(Box::new(Connection::new(socket, now)));
         (attachment, listener)

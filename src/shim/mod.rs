@@ -6,6 +6,7 @@
 mod attachment;
 mod binaries;
 mod channel;
+mod connect;
 mod driver;
 mod driver_log;
 mod ending;

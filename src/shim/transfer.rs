@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use crate::api::driver::attach::{Binary, BlobRef};
+use crate::api::driver::spec::Spec;
+use crate::runtime::tls;
 
 const AT_ONCE: usize = 4;
 const CHUNK_BYTES: usize = 64 << 10;
@@ -35,6 +37,8 @@ pub enum TransferError {
     WrongHash { server: String, found: String },
     #[error("a local file: {0}")]
     Local(#[from] std::io::Error),
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
     #[error("no server is known")]
     NoServer,
 }
@@ -42,6 +46,8 @@ pub enum TransferError {
 pub struct Transfer {
     context: String,
     secret: String,
+    /// A file of those that may be trusted for `https:`.
+    trust: Option<PathBuf>,
     /// The attached one first.
     servers: Mutex<Vec<String>>,
     /// Made when it is first needed: most drivers at rest never do.
@@ -50,11 +56,12 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    pub fn new(context: &str, secret: &str, servers: Vec<String>) -> Self {
+    pub fn new(spec: &Spec) -> Self {
         Self {
-            context: context.to_owned(),
-            secret: secret.to_owned(),
-            servers: Mutex::new(servers),
+            context: spec.context.clone(),
+            secret: spec.secret.clone(),
+            trust: spec.trust.clone().map(PathBuf::from),
+            servers: Mutex::new(spec.servers.clone()),
             client: OnceLock::new(),
             permits: Semaphore::new(AT_ONCE),
         }
@@ -178,10 +185,13 @@ impl Transfer {
             let _ = rustls::crypto::ring::default_provider().install_default();
             let builder = Client::builder()
                 .no_proxy()
-                .tls_certs_only([])
                 .connect_timeout(Duration::from_secs(5))
                 .read_timeout(Duration::from_secs(30))
                 .pool_idle_timeout(Duration::from_secs(10));
+            let builder = match &self.trust {
+                Some(file) => builder.tls_backend_preconfigured(tls::client_config(file, None)?),
+                None => builder.tls_certs_only([]),
+            };
             let _ = self.client.set(builder.build().map_err(http)?);
         }
         self.client.get().ok_or(TransferError::NoServer)

@@ -11,4 +11,5 @@ mod http;
 mod jobs;
 mod openapi;
 mod stop;
+mod tls;
 mod v1;

@@ -25,6 +25,7 @@ pub fn spec(servers: Vec<String>) -> Spec {
         attempt: 3,
         secret: "secret".into(),
         servers,
+        trust: None,
         kind: "test".into(),
         executable: "python3".into(),
         arguments: vec![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shim/driver.py").into()],

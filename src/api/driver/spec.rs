@@ -16,8 +16,11 @@ pub struct Spec {
     pub attempt: u32,
     /// Scoped to the attempt; never logged.
     pub secret: String,
-    /// Base URLs, `http://host:port`.
+    /// Base URLs, `http://host:port` or `https://host:port`.
     pub servers: Vec<String>,
+    /// A PEM file with the certificates or authorities to trust, for `https:`. Read at each handshake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<String>,
     /// The kind's name, for instance `pyspark`.
     pub kind: String,
     /// Program and arguments of driver main. A name without `/` is looked up in `PATH`.

@@ -141,6 +141,7 @@ impl State {
             attempt: self.record.attempt,
             secret: secret.into(),
             servers: self.shared.servers.borrow().clone(),
+            trust: config.tls.trusted_by_drivers().map(|file| file.to_string_lossy().into_owned()),
             kind: kind.name.clone(),
             executable: kind.driver.executable.clone(),
             arguments: kind.driver.arguments.clone(),
