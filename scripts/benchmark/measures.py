@@ -21,6 +21,9 @@ GOALS = {
     "list": ("", "≤ 1 ms"),
     "upload growth": ("≤ 32 MB", ""),
     "upload speed": ("", "disk speed"),
+    "restart": ("≤ 1 s", ""),
+    "re-attach": ("≤ 1 s", ""),
+    "idle CPU": ("≤ 1 %", ""),
 }
 BARE_SESSION = """
 import sys

@@ -68,9 +68,9 @@ class Http:
 class Server:
     """Runs from its making to `stop`. `start_ms` is the time from its start to the line `ready`."""
 
-    def __init__(self, program, directory, run, settings=()):
+    def __init__(self, program, directory, run, settings=(), listen="127.0.0.1:0"):
         self._log = open(os.path.join(directory, "server.log"), "ab")
-        command = [program, "server", "--http", "127.0.0.1:0", "--data-dir", os.path.join(directory, "data")]
+        command = [program, "server", "--http", listen, "--data-dir", os.path.join(directory, "data")]
         for setting in settings:
             command += ["--set", setting]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DOYEN__")}
