@@ -35,7 +35,12 @@ impl ProcessLauncher {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(directory.join(spec::FILE))?;
         file.write_all(&text)?;
         let log = OpenOptions::new().create(true).append(true).mode(0o600).open(directory.join("shim.log"))?;
-        Command::new(&self.executable)
+        let mut command = Command::new(&self.executable);
+        // The server's own configuration, which may hold secrets, is no concern of a job's.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"DOYEN__")) {
+            command.env_remove(name);
+        }
+        command
             .args(["shim", "--directory"])
             .arg(directory)
             .current_dir(directory)

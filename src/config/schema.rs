@@ -47,6 +47,11 @@ pub struct Http {
     pub max_upload_bytes: u64,
     /// Origins that browsers may call from; `*` is any.
     pub cors_origins: Vec<String>,
+    /// Names, besides addresses and `localhost`, by which browsers may call; `*` is any.
+    pub hosts: Vec<String>,
+    /// A body of which nothing comes for so long is given up.
+    #[serde(with = "super::duration")]
+    pub body_timeout: Duration,
     /// How long a stop waits for requests under way.
     #[serde(with = "super::duration")]
     pub shutdown_grace: Duration,
@@ -222,6 +227,8 @@ impl Default for Http {
             max_body_bytes: 4 * MIB,
             max_upload_bytes: 2 * GIB,
             cors_origins: Vec::new(),
+            hosts: Vec::new(),
+            body_timeout: 60 * SECOND,
             shutdown_grace: 30 * SECOND,
         }
     }

@@ -40,7 +40,7 @@ pub async fn text(service: &Service, body: Body) -> Result<String, ServiceError>
 pub async fn config(service: &Service, headers: &HeaderMap, body: Body) -> Result<Object, ServiceError> {
     let text = text(service, body).await?;
     let parsed = service.parse_body(&text);
-    if parsed.is_err() && media_type(headers).eq_ignore_ascii_case(FORM) {
+    if parsed.is_err() && media_type(headers).eq_ignore_ascii_case(FORM) && is_form(&text) {
         let mut object = Object::default();
         for (key, value) in params::pairs(&text) {
             let set = object.set_path(&key, Value::String(value));
@@ -49,6 +49,12 @@ pub async fn config(service: &Service, headers: &HeaderMap, body: Body) -> Resul
         return Ok(object);
     }
     parsed
+}
+
+/// Whether a form, once encoded, can look like this. Many clients say that everything is a form.
+fn is_form(text: &str) -> bool {
+    let encoded = |b: u8| b.is_ascii_alphanumeric() || b"*-._~+%&=".contains(&b);
+    text.contains('=') && text.trim_end().bytes().all(encoded)
 }
 
 /// An upload within `http.max-upload-bytes`, as far as its head tells; then its content is not even asked for.

@@ -36,7 +36,8 @@ pub async fn post(
 }
 
 /// Deletes a data file by its path, percent-encoded
-#[utoipa::path(delete, path = "/data/{path}", tag = "data", params(("path" = String, Path,)),
+#[utoipa::path(delete, path = "/data/{name}", tag = "data",
+    params(("name" = String, Path, description = "The path that the upload answered")),
     responses((status = 200, description = "`OK`"), (status = 400, body = Answer)))]
 pub async fn delete(
     State(service): State<Service>,

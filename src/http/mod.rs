@@ -3,6 +3,7 @@
 mod answer;
 mod binaries;
 mod body;
+mod browser;
 mod contexts;
 mod data;
 mod drivers;

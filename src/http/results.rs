@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use base64::Engine as _;
 use bytes::Bytes;
 use futures::StreamExt;
 
@@ -56,7 +57,7 @@ async fn with_result(
 
 /// The result alone, as JSON
 ///
-/// Ranges (`Range: bytes=0-99`) are served; `Digest` has the SHA-256 of the whole when it is kept as a blob.
+/// Ranges (`Range: bytes=0-99`) are served; `Repr-Digest` has the SHA-256 of the whole when it is kept as a blob.
 #[utoipa::path(get, path = "/v1/jobs/{id}/result", tag = "jobs", params(("id" = String, Path,)),
     responses((status = 200, description = "The result"), (status = 206, description = "A part of it"),
         (status = 404, body = Answer), (status = 416, description = "The range is outside")))]
@@ -81,11 +82,18 @@ pub async fn get(
                 Ok(Body::from_stream(service.read_blob(&blob, from, Some(to - from)).await?))
             })
             .await?;
-            let digest = HeaderValue::from_str(&format!("sha-256={sha256}")).expect("hex digits");
-            response.headers_mut().insert("digest", digest);
+            response.headers_mut().insert("repr-digest", repr_digest(&sha256));
             Ok(response)
         }
     }
+}
+
+/// RFC 9530. The hash is in hex.
+fn repr_digest(sha256: &str) -> HeaderValue {
+    let byte = |at: usize| u8::from_str_radix(&sha256[at..at + 2], 16).expect("a stored hash is in hex");
+    let bytes: Vec<u8> = (0..sha256.len()).step_by(2).map(byte).collect();
+    let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+    HeaderValue::from_str(&format!("sha-256=:{text}:")).expect("base64 is plain")
 }
 
 fn usize_of(offset: u64) -> usize {

@@ -19,7 +19,7 @@ use tower::ServiceExt;
 
 use super::params::pairs;
 use super::secure::{self, ClientName};
-use super::{answer, unread};
+use super::{answer, browser, unread};
 use crate::api::rest::Answer;
 use crate::config::Http;
 use crate::runtime::tls::Renewed;
@@ -49,6 +49,7 @@ struct Door {
     router: Router,
     requests: Arc<Semaphore>,
     certificate_required: bool,
+    settings: Arc<Http>,
 }
 
 /// Serves until `serving` turns false; then ends what is under way, within the grace.
@@ -64,7 +65,7 @@ pub async fn serve(
     let requests = Arc::new(Semaphore::new(settings.max_requests));
     let certificate_required = secure.as_ref().is_some_and(|secure| secure.certificate_required);
     let tls = secure.map(|secure| secure.config);
-    let door = Door { router, requests, certificate_required };
+    let door = Door { router, requests, certificate_required, settings: Arc::new(settings.clone()) };
     loop {
         let stream = tokio::select! {
             // First those that wait already, so that a stop refuses none of them.
@@ -145,7 +146,7 @@ async fn accept(
 }
 
 async fn answer_one(door: Door, request: Request<Incoming>) -> Result<Response, Infallible> {
-    let mut request = unread::read_to_the_end(request);
+    let mut request = unread::read_to_the_end(request, door.settings.body_timeout);
     let named = request.extensions().get::<ClientName>().is_some();
     if door.certificate_required && !named && !is_for(&request, &WITHOUT_CERTIFICATE) {
         return Ok(answer::text(StatusCode::UNAUTHORIZED, CERTIFICATE_MISSING));
@@ -160,6 +161,10 @@ async fn answer_one(door: Door, request: Request<Incoming>) -> Result<Response, 
             Some(method) => *request.method_mut() = method,
             None => return Ok(answer::text(StatusCode::NOT_IMPLEMENTED, "The verb of _method is not known.")),
         }
+    }
+    let Http { cors_origins, hosts, .. } = &*door.settings;
+    if let Err(foreign) = browser::check(request.method(), request.headers(), cors_origins, hosts) {
+        return Ok(answer::text(StatusCode::FORBIDDEN, foreign.text()));
     }
     door.router.oneshot(request).await
 }

@@ -136,3 +136,35 @@ async fn more_connections_than_may_be_open_wait() {
     drop(first);
     assert!(second.rest().await.ends_with("pong"));
 }
+
+#[tokio::test]
+async fn a_page_of_another_site_can_start_and_delete_nothing() {
+    let server = Server::with_context(&[]).await;
+    let from = |method, path, name: &str, value: &str| Reply::to(server.request(method, path).header(name, value));
+    let job = "/jobs?appName=jobs&classPath=jobs.Echo&context=c";
+    for (name, value) in [("origin", "http://localhost:1"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
+        assert_eq!(from(Method::POST, job, name, value).await.status, 403, "{name}: {value}");
+        assert_eq!(from(Method::GET, "/contexts/c?_method=DELETE", name, value).await.status, 403, "{name}: {value}");
+    }
+    let own = server.url.clone();
+    assert_eq!(from(Method::POST, job, "origin", &own).await.status, 202);
+    let rebound = server.request(Method::GET, "/jobs").header("host", "evil.example").header("sec-fetch-site", "none");
+    assert_eq!(Reply::to(rebound).await.status, 403);
+    server.get("/contexts/c").await.json(200);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_given_up() {
+    let server = Server::with(&["http.body-timeout=\"300ms\"", "http.max-requests=2"]);
+    let mut silent = Vec::new();
+    for _ in 0..2 {
+        let mut connection = Connection::to(&server).await;
+        connection.send("POST /jobs HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\na").await;
+        silent.push(connection);
+    }
+    for mut connection in silent {
+        let answer = connection.answer().await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    }
+    server.get("/jobs").await.json(200);
+}

@@ -38,6 +38,11 @@ async fn a_form_when_it_says_so_and_is_no_hocon() {
     assert_eq!(form("k=v&k2=v+2&a.b=%25%26%3D").await.json(200)["result"], expected);
     assert_eq!(form("input.string = a b c").await.json(200)["result"], json!({"input": {"string": "a b c"}}));
     assert_eq!(form(r#"{"a": 1}"#).await.json(200)["result"], json!({"a": 1}));
+    // Every `curl -d` says that it is a form.
+    for typo in ["a = {", "input.path = ${base}/x", "null", "a = [1, 2"] {
+        let refused = form(typo).await.json(400);
+        assert!(refused["result"].as_str().unwrap().starts_with("Cannot parse config: "), "{typo}: {refused}");
+    }
     let bad = server.post(ECHO, "k=v&k2=v+2").await.json(400);
     assert!(bad["result"].as_str().unwrap().starts_with("Cannot parse config: "), "{bad}");
 }
