@@ -44,6 +44,7 @@ fn context() -> ContextRecord {
         application_id: None,
         ui_url: None,
         failure: None,
+        initialized: true,
     }
 }
 
@@ -71,7 +72,7 @@ fn job(context: &ContextRecord) -> JobRecord {
 async fn write(records: Records, context: Arc<ContextRecord>, attachment: Revision, jobs: u64) -> anyhow::Result<()> {
     for _ in 0..jobs {
         let job = job(&context);
-        records.submit(&job, r#"{"input":{"string":"a b c"}}"#, attachment, &[]).await?;
+        records.submit(&job, r#"{"input":{"string":"a b c"}}"#, attachment, &[], None).await?;
         let (ended, result) = job.ended(Outcome::Finished("1".into()), None, clock::unix_ms());
         records.end(&ended, result.as_deref()).await?;
     }
@@ -85,7 +86,7 @@ async fn main() -> anyhow::Result<()> {
     let store = EmbeddedStore::open(&directory.meta(), CACHE_BYTES).context("cannot open the metadata")?;
     let records = Records::new(Arc::new(store));
     let mut context = context();
-    records.create_context(&context).await?;
+    records.create_context(&context, None).await?;
     let attachment = records.attach(&context.id, &Attachment { attempt: 1, node: "bench".into() }).await?;
     let shared = Arc::new(context.clone());
     let began = clock::instant();

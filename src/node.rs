@@ -120,6 +120,7 @@ async fn build(
     let active = ActiveJobs::default();
     let advertised = config.http.advertise.clone();
     let advertised = advertised.unwrap_or_else(|| format!("{}://{}", scheme(&config), reachable(address)));
+    tokio::spawn(doyen::jobs::idempotency::keep_within(records.clone(), config.idempotency.clone()));
     let shared = Shared {
         config: Arc::clone(&config),
         records: records.clone(),

@@ -7,11 +7,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use sha2::{Digest, Sha256};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt;
 
+use super::hex;
 use crate::core::timestamp;
-use crate::ports::{DataError, DataFiles};
+use crate::ports::{DataError, DataFiles, StoredData};
 use crate::runtime::clock;
 
 /// What is being uploaded; never listed.
@@ -62,23 +64,33 @@ impl LocalDataFiles {
         file: &mut File,
         mut content: BoxStream<'_, Result<Bytes, String>>,
         limit_bytes: u64,
-    ) -> Result<(), DataError> {
+    ) -> Result<String, DataError> {
         let mut size = 0u64;
+        let mut hash = Sha256::new();
         while let Some(part) = content.next().await {
             let part = part.map_err(DataError::Cut)?;
             size += part.len() as u64;
             if size > limit_bytes {
                 return Err(DataError::TooLarge { limit_bytes });
             }
+            hash.update(&part);
             file.write_all(&part).await.map_err(|error| io_error(&error))?;
         }
-        file.sync_all().await.map_err(|error| io_error(&error))
+        file.sync_all().await.map_err(|error| io_error(&error))?;
+        Ok(hex(&hash.finalize()))
     }
 
     async fn sync_directory(&self) -> Result<(), DataError> {
         let directory = File::open(&self.directory).await.map_err(|error| io_error(&error))?;
         directory.sync_all().await.map_err(|error| io_error(&error))
     }
+}
+
+/// Sixteen characters for a key and a content.
+fn short_digest(key: &str, sha256: &str) -> String {
+    let mut digest = hex(&Sha256::new().chain_update(key).chain_update(sha256).finalize());
+    digest.truncate(16);
+    digest
 }
 
 fn partial(path: &Path) -> PathBuf {
@@ -127,16 +139,21 @@ impl DataFiles for LocalDataFiles {
     async fn store(
         &self,
         name: &str,
+        key: Option<&str>,
         content: BoxStream<'_, Result<Bytes, String>>,
         limit_bytes: u64,
-    ) -> Result<String, DataError> {
-        let (mut file, path) = self.create(name).await?;
-        let mut unfinished = Unfinished(Some(partial(&path)));
-        self.fill(&mut file, content, limit_bytes).await?;
-        tokio::fs::rename(partial(&path), &path).await.map_err(|error| io_error(&error))?;
+    ) -> Result<StoredData, DataError> {
+        let (mut file, free) = self.create(name).await?;
+        let mut unfinished = Unfinished(Some(partial(&free)));
+        let sha256 = self.fill(&mut file, content, limit_bytes).await?;
+        let path = match key {
+            None => free.clone(),
+            Some(key) => self.directory.join(format!("{name}-{}.dat", short_digest(key, &sha256))),
+        };
+        tokio::fs::rename(partial(&free), &path).await.map_err(|error| io_error(&error))?;
         unfinished.0 = None;
         self.sync_directory().await?;
-        Ok(path.to_string_lossy().into_owned())
+        Ok(StoredData { path: path.to_string_lossy().into_owned(), sha256 })
     }
 
     async fn delete(&self, path: &str) -> Result<(), DataError> {
@@ -172,8 +189,8 @@ mod tests {
     async fn two_uploads_of_one_name_are_two_files_and_only_listed_ones_are_deleted() {
         let dir = tempfile::tempdir().unwrap();
         let files = LocalDataFiles::open(&dir.path().join("data")).unwrap();
-        let one = files.store("two words", content(&[Ok("x"), Ok("y")]), 10).await.unwrap();
-        let two = files.store("two words", content(&[]), 10).await.unwrap();
+        let one = files.store("two words", None, content(&[Ok("x"), Ok("y")]), 10).await.unwrap().path;
+        let two = files.store("two words", None, content(&[]), 10).await.unwrap().path;
         assert_ne!(one, two);
         assert_eq!(std::fs::read_to_string(&one).unwrap(), "xy");
         let outside = dir.path().join("outside");
@@ -184,12 +201,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_content_under_one_key_is_one_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = LocalDataFiles::open(dir.path()).unwrap();
+        let store = async |key, text| files.store("a", Some(key), content(&[Ok(text)]), 10).await.unwrap();
+        let one = store("k", "x").await;
+        assert_eq!(store("k", "x").await, one);
+        assert!(store("k", "y").await.path != one.path && store("l", "x").await.path != one.path);
+        assert_eq!(std::fs::read_to_string(&one.path).unwrap(), "x");
+        assert_eq!(files.list().await.unwrap().len(), 3);
+    }
+
+    #[tokio::test]
     async fn a_broken_or_too_long_upload_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let files = LocalDataFiles::open(dir.path()).unwrap();
-        let cut = files.store("a", content(&[Ok("x"), Err("reset")]), 10).await;
+        let cut = files.store("a", None, content(&[Ok("x"), Err("reset")]), 10).await;
         assert_eq!(cut, Err(DataError::Cut("reset".into())));
-        let long = files.store("a", content(&[Ok("0123456789"), Ok("x")]), 10).await;
+        let long = files.store("a", Some("k"), content(&[Ok("0123456789"), Ok("x")]), 10).await;
         assert_eq!(long, Err(DataError::TooLarge { limit_bytes: 10 }));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }

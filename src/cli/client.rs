@@ -1,7 +1,7 @@
 //! HTTP to whichever server answers.
 //!
-//! A request that only reads goes to the next server whatever goes wrong. A request that changes something goes to the
-//! next only when the connection was never made: after that, it may have been done.
+//! Whatever goes wrong with the connection, a request goes to the next server. One that changes something bears an
+//! idempotency key, so it is done once even if it was done already and only its answer was lost; it is tried for some rounds.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -15,8 +15,17 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::exit::Exit;
 use super::failure::Failure;
+use crate::runtime::random;
 use crate::runtime::tls;
 
+/// How often all servers are tried with a change whose answer was lost.
+const ROUNDS: usize = 5;
+/// Between two rounds.
+const ROUND_PAUSE: Duration = Duration::from_secs(1);
+const KEY_HEADER: &str = "idempotency-key";
+/// Of an answer that tells that the server is still at work on the change.
+const ERROR_HEADER: &str = "doyen-error";
+const AT_WORK: &str = "idempotency-key-at-work";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than any `wait=` that we ask for.
@@ -68,6 +77,15 @@ impl Trust<'_> {
         let config = tls::client_config(ca, identity);
         config.map(Some).map_err(|error| Failure::new(Exit::Usage, error.to_string()))
     }
+}
+
+/// What came of a request to one server; the words tell why there is no answer.
+enum Tried<T> {
+    Answered(T),
+    /// It is as if it had not been sent.
+    Failed(String),
+    /// It may have been done, or be done yet.
+    Lost(String),
 }
 
 pub struct Client {
@@ -143,36 +161,69 @@ impl Client {
         timeout: Option<Duration>,
         read: impl AsyncFn(Response) -> Result<T, reqwest::Error>,
     ) -> Result<T, Failure> {
+        let key = (request.method != Method::GET).then(random::id);
+        // The first server that took the change, and did not answer.
+        let mut lost: Option<Failure> = None;
         let mut troubles = Vec::new();
-        let first = self.current.load(Ordering::Relaxed);
-        for round in 0..self.servers.len() {
-            let index = (first + round) % self.servers.len();
-            let server = &self.servers[index];
-            if let Err(trouble) = self.ready(server).await {
-                troubles.push(format!("{}: {trouble}", shown(server)));
-                continue;
+        for round in 0..ROUNDS {
+            if round > 0 {
+                tokio::time::sleep(ROUND_PAUSE).await;
             }
-            let built = self.http.request(request.method.clone(), url(server, &request.path, &request.query));
-            let built = (request.body)(match timeout {
-                Some(timeout) => built.timeout(timeout),
-                None => built,
-            })?;
-            let answer = match built.send().await {
-                Ok(response) => read(response).await,
-                Err(error) => Err(error),
-            };
-            match answer {
-                Ok(answer) => {
-                    self.current.store(index, Ordering::Relaxed);
-                    return Ok(answer);
+            troubles.clear();
+            let first = self.current.load(Ordering::Relaxed);
+            for offset in 0..self.servers.len() {
+                let index = (first + offset) % self.servers.len();
+                let server = &self.servers[index];
+                if let Err(trouble) = self.ready(server).await {
+                    troubles.push(format!("{}: {trouble}", shown(server)));
+                    continue;
                 }
-                Err(error) if error.is_connect() || request.method == Method::GET => {
-                    troubles.push(format!("{}: {}", shown(server), cause(&error)));
+                match self.try_one(server, request, key.as_deref(), timeout, &read).await? {
+                    Tried::Answered(answer) => {
+                        self.current.store(index, Ordering::Relaxed);
+                        return Ok(answer);
+                    }
+                    Tried::Failed(trouble) => troubles.push(format!("{}: {trouble}", shown(server))),
+                    Tried::Lost(why) => {
+                        troubles.push(format!("{}: {why}", shown(server)));
+                        lost.get_or_insert_with(|| unknown_outcome(server, &why));
+                    }
                 }
-                Err(error) => return Err(unknown_outcome(server, &error)),
+            }
+            if lost.is_none() {
+                break;
             }
         }
-        Err(unreachable(&troubles))
+        Err(lost.unwrap_or_else(|| unreachable(&troubles)))
+    }
+
+    async fn try_one<T>(
+        &self,
+        server: &Url,
+        request: &Request<'_>,
+        key: Option<&str>,
+        timeout: Option<Duration>,
+        read: &impl AsyncFn(Response) -> Result<T, reqwest::Error>,
+    ) -> Result<Tried<T>, Failure> {
+        let mut built = self.http.request(request.method.clone(), url(server, &request.path, &request.query));
+        if let Some(key) = key {
+            built = built.header(KEY_HEADER, format!("\"{key}\""));
+        }
+        if let Some(timeout) = timeout {
+            built = built.timeout(timeout);
+        }
+        let answer = match (request.body)(built)?.send().await {
+            Ok(response) if response.headers().get(ERROR_HEADER).is_some_and(|code| code == AT_WORK) => {
+                return Ok(Tried::Lost("it is still at work".into()));
+            }
+            Ok(response) => read(response).await,
+            Err(error) => Err(error),
+        };
+        Ok(match answer {
+            Ok(answer) => Tried::Answered(answer),
+            Err(error) if error.is_connect() || key.is_none() => Tried::Failed(cause(&error)),
+            Err(error) => Tried::Lost(cause(&error)),
+        })
     }
 
     /// Asks only when there is a choice. A server that does not know the question is as good as its answers.
@@ -260,12 +311,9 @@ fn unreachable(troubles: &[String]) -> Failure {
     Failure::new(Exit::Unreachable, message).hint("`doyen server` starts one; --url or DOYEN_URL names another")
 }
 
-fn unknown_outcome(server: &Url, error: &reqwest::Error) -> Failure {
-    let message = format!(
-        "{} took the request, but its answer was lost ({}); whether it was done is unknown",
-        shown(server),
-        cause(error)
-    );
+fn unknown_outcome(server: &Url, why: &str) -> Failure {
+    let message =
+        format!("{} took the request, but its answer was lost ({why}); whether it was done is unknown", shown(server));
     Failure::new(Exit::OutcomeUnknown, message).hint("look with `list` or `show` before you try again")
 }
 

@@ -3,7 +3,9 @@
 use serde::de::value::Error;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, Visitor};
 
-use super::schema::{Callbacks, Config, Contexts, Driver, Hocon, Http, Jobs, Log, Node, Security, Store, Tls};
+use super::schema::{
+    Callbacks, Config, Contexts, Driver, Hocon, Http, Idempotency, Jobs, Log, Node, Security, Store, Tls,
+};
 
 /// What may stand at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +78,7 @@ fn keys(section: &str) -> &'static [&'static str] {
         "callbacks" => fields::<Callbacks>(),
         "hocon" => fields::<Hocon>(),
         "log" => fields::<Log>(),
+        "idempotency" => fields::<Idempotency>(),
         _ => &[],
     }
 }

@@ -21,6 +21,7 @@ pub struct Config {
     pub callbacks: Callbacks,
     pub hocon: Hocon,
     pub log: Log,
+    pub idempotency: Idempotency,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -205,6 +206,20 @@ impl Tls {
     }
 }
 
+/// Requests that bring an `Idempotency-Key`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Idempotency {
+    /// How long a key is remembered.
+    #[serde(with = "super::duration")]
+    pub keep: Duration,
+    /// Keys that are remembered; beyond, the oldest are forgotten.
+    pub max_keys: u64,
+    /// How long a request waits for another one of its key that is at work; then it gets 409.
+    #[serde(with = "super::duration")]
+    pub wait: Duration,
+}
+
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -326,5 +341,11 @@ impl Default for Hocon {
 impl Default for Log {
     fn default() -> Self {
         Self { level: "info".into(), format: LogFormat::Auto, directory: None }
+    }
+}
+
+impl Default for Idempotency {
+    fn default() -> Self {
+        Self { keep: 24 * 3600 * SECOND, max_keys: 100_000, wait: 30 * SECOND }
     }
 }

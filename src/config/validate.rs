@@ -128,7 +128,7 @@ fn tls(config: &Config, rules: &mut Rules) {
 }
 
 fn not_zero(config: &Config, rules: &mut Rules) {
-    let Config { http, jobs, contexts, store, callbacks, hocon, .. } = config;
+    let Config { http, jobs, contexts, store, callbacks, hocon, idempotency, .. } = config;
     let wide = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     for (key, number) in [
         ("http.max-connections", wide(http.max_connections)),
@@ -151,13 +151,14 @@ fn not_zero(config: &Config, rules: &mut Rules) {
         ("hocon.max-depth", wide(hocon.max_depth)),
         ("hocon.max-values", wide(hocon.max_values)),
         ("hocon.max-expanded-bytes", wide(hocon.max_expanded_bytes)),
+        ("idempotency.max-keys", idempotency.max_keys),
     ] {
         rules.hold(number > 0, &[key], format!("`{key}` must not be 0"), None);
     }
 }
 
 fn durations(config: &Config, rules: &mut Rules) {
-    let Config { jobs, contexts, callbacks, .. } = config;
+    let Config { jobs, contexts, callbacks, idempotency, .. } = config;
     for (key, duration) in [
         ("jobs.sync-timeout", jobs.sync_timeout),
         ("jobs.max-wait", jobs.max_wait),
@@ -165,6 +166,7 @@ fn durations(config: &Config, rules: &mut Rules) {
         ("contexts.orphan-timeout", contexts.orphan_timeout),
         ("callbacks.timeout", callbacks.timeout),
         ("callbacks.backoff", callbacks.backoff),
+        ("idempotency.keep", idempotency.keep),
     ] {
         rules.hold(duration > Duration::ZERO, &[key], format!("`{key}` must not be 0"), None);
     }

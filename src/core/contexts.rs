@@ -88,6 +88,9 @@ pub struct ContextRecord {
     pub ui_url: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// Whether it has ever run: its creation was answered with success.
+    #[serde(default)]
+    pub initialized: bool,
 }
 
 /// A shim's process: known by id and start time, never by id alone.

@@ -68,6 +68,24 @@ pub fn attachment(context: &str) -> String {
     format!("attachments/{context}")
 }
 
+/// What a request under an idempotency key did.
+pub fn idempotency(id: &str) -> String {
+    format!("idempotency/{id}")
+}
+
+pub const IDEMPOTENCY_TIMES: &str = "idempotency-times/";
+
+/// Finds the record by its age: the oldest stand first. The time is in milliseconds since the epoch.
+pub fn idempotency_time(created_ms: i64, id: &str) -> String {
+    format!("{IDEMPOTENCY_TIMES}{:016}/{id}", created_ms.max(0))
+}
+
+/// The time and the id in such a key.
+pub fn idempotency_time_of(key: &str) -> Option<(i64, &str)> {
+    let (time, id) = key.strip_prefix(IDEMPOTENCY_TIMES)?.split_once('/')?;
+    Some((time.parse().ok()?, id))
+}
+
 /// The last part of a key.
 pub fn leaf(key: &str) -> &str {
     key.rsplit('/').next().unwrap_or(key)
@@ -85,5 +103,13 @@ mod tests {
     fn a_slash_in_a_name_is_no_level() {
         assert_eq!(binary("a/b%"), "binaries/a%2Fb%25");
         assert!(!binary_use("a/b", "1").starts_with(&binary_uses("a")));
+    }
+
+    #[test]
+    fn idempotency_keys_sort_by_their_age_and_can_be_read_back() {
+        let (old, new) = (idempotency_time(999, "f"), idempotency_time(1_795_267_498_531, "a"));
+        assert!(old < new);
+        assert_eq!(idempotency_time_of(&new), Some((1_795_267_498_531, "a")));
+        assert_eq!(idempotency_time_of("idempotency/a"), None);
     }
 }

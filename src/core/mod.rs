@@ -3,6 +3,7 @@
 pub mod binaries;
 pub mod contexts;
 pub mod hocon;
+pub mod idempotency;
 pub mod jobs;
 pub mod keys;
 pub mod timestamp;

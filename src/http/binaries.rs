@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use super::error::HttpError;
+use super::idempotency::{IdempotencyKey, Once};
 use super::params::Who;
 use super::{answer, body};
 use crate::api::rest::{Answer, Binary, ListedBinary};
@@ -36,30 +37,32 @@ pub async fn get(
 /// Uploads a binary; one of that name is replaced
 ///
 /// The content type tells the kind: `application/java-archive`, `application/python-egg` or `application/python-wheel`.
-#[utoipa::path(post, path = "/binaries/{name}", tag = "binaries", params(("name" = String, Path,)),
+#[utoipa::path(post, path = "/binaries/{name}", tag = "binaries", params(IdempotencyKey, ("name" = String, Path,)),
     request_body(content = Vec<u8>, content_type = "application/python-wheel"),
     responses((status = 201, body = Answer), (status = 400, body = Answer), (status = 413, body = Answer),
         (status = 415, body = Answer), (status = 507, body = Answer)))]
 pub async fn post(
     State(service): State<Service>,
     Who(who): Who,
+    Once(once): Once,
     Path(name): Path<String>,
     headers: HeaderMap,
     content: Body,
 ) -> Result<Response, HttpError> {
     let content = body::upload_within(&service, &headers, content)?;
-    service.upload_binary(&who, &name, &body::media_type(&headers), content).await?;
+    service.upload_binary_once(&who, once, &name, &body::media_type(&headers), content).await?;
     Ok(answer::success(StatusCode::CREATED, None))
 }
 
 /// Deletes a binary that no job uses
-#[utoipa::path(delete, path = "/binaries/{name}", tag = "binaries", params(("name" = String, Path,)),
+#[utoipa::path(delete, path = "/binaries/{name}", tag = "binaries", params(IdempotencyKey, ("name" = String, Path,)),
     responses((status = 200, body = Answer), (status = 403, body = Answer), (status = 404, body = Answer)))]
 pub async fn delete(
     State(service): State<Service>,
     Who(who): Who,
+    Once(once): Once,
     Path(name): Path<String>,
 ) -> Result<Response, HttpError> {
-    service.delete_binary(&who, &name).await?;
+    service.delete_binary_once(&who, once, &name).await?;
     Ok(answer::success(StatusCode::OK, None))
 }

@@ -58,7 +58,7 @@ fn is_form(text: &str) -> bool {
 }
 
 /// An upload within `http.max-upload-bytes`, as far as its head tells; then its content is not even asked for.
-pub fn upload_within(service: &Service, headers: &HeaderMap, body: Body) -> Result<impl Upload, ServiceError> {
+pub fn upload_within(service: &Service, headers: &HeaderMap, body: Body) -> Result<impl Upload + use<>, ServiceError> {
     let limit_bytes = service.config.http.max_upload_bytes;
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > limit_bytes) {

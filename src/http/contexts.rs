@@ -7,6 +7,7 @@ use axum::response::Response;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error::HttpError;
+use super::idempotency::{IdempotencyKey, Once};
 use super::params::{Params, Who};
 use super::{answer, body};
 use crate::api::rest::{Answer, Context, ContextDetails, FailureAnswer};
@@ -42,34 +43,36 @@ pub async fn details(
 
 /// Opens a context; its settings are query parameters, or HOCON in the body
 #[utoipa::path(post, path = "/contexts/{name}", tag = "contexts",
-    params(("name" = String, Path,), ("context-factory" = Option<String>, Query,)),
+    params(IdempotencyKey, ("name" = String, Path,), ("context-factory" = Option<String>, Query,)),
     request_body(content = String, content_type = "text/plain"),
     responses((status = 200, body = Answer), (status = 400, body = Answer), (status = 500, body = FailureAnswer)))]
 pub async fn post(
     State(service): State<Service>,
     Who(who): Who,
+    Once(once): Once,
     Path(name): Path<String>,
     params: Params,
     content: Body,
 ) -> Result<Response, HttpError> {
     let text = body::text(&service, content).await?;
-    service.create_context(&who, &name, &params.0, &text).await?;
+    service.create_context_once(&who, once, &name, &params.0, &text).await?;
     Ok(answer::success(StatusCode::OK, Some("Context initialized")))
 }
 
 /// Stops a context and its jobs
 #[utoipa::path(delete, path = "/contexts/{name}", tag = "contexts",
-    params(("name" = String, Path,), ("force" = Option<bool>, Query,)),
+    params(IdempotencyKey, ("name" = String, Path,), ("force" = Option<bool>, Query,)),
     responses((status = 200, body = Answer), (status = 202, description = "It takes long; see Location"),
         (status = 404, body = Answer)))]
 pub async fn delete(
     State(service): State<Service>,
     Who(who): Who,
+    Once(once): Once,
     Path(name): Path<String>,
     params: Params,
 ) -> Result<Response, HttpError> {
     let force = params.bool("force")?.unwrap_or(false);
-    match service.stop_context(&who, &name, force).await? {
+    match service.stop_context_once(&who, once, &name, force).await? {
         Stopped::Done => Ok(answer::success(StatusCode::OK, Some("Context stopped"))),
         Stopped::UnderWay => {
             let mut response = answer::raw_json(StatusCode::ACCEPTED, "");
@@ -83,11 +86,16 @@ pub async fn delete(
 
 /// Stops all contexts
 #[utoipa::path(put, path = "/contexts", tag = "contexts",
-    params(("reset" = String, Query, description = "`reboot`"), ("sync" = Option<bool>, Query,)),
+    params(IdempotencyKey, ("reset" = String, Query, description = "`reboot`"), ("sync" = Option<bool>, Query,)),
     responses((status = 200, body = Answer), (status = 400)))]
-pub async fn reset(State(service): State<Service>, Who(who): Who, params: Params) -> Result<Response, HttpError> {
+pub async fn reset(
+    State(service): State<Service>,
+    Who(who): Who,
+    Once(once): Once,
+    params: Params,
+) -> Result<Response, HttpError> {
     let wait = reset_wanted(&params)?;
-    service.reset_contexts(&who, wait).await?;
+    service.reset_contexts_once(&who, once, wait).await?;
     Ok(answer::success(StatusCode::OK, Some(if wait { "Context reset" } else { "Context reset requested" })))
 }
 

@@ -105,6 +105,19 @@ fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
             (S::INTERNAL_SERVER_ERROR, "sync-timeout", Said::Failure("ERROR", Failure::new("SyncTimeout", text)))
         }
         E::BadCallback(why) => (S::BAD_REQUEST, "bad-callback", error(format!("callbackUrl refused: {why}"))),
+        E::BadKey(why) => (S::BAD_REQUEST, "bad-idempotency-key", error(format!("Idempotency-Key refused: {why}"))),
+        E::KeyMismatch => {
+            let text = "This Idempotency-Key was used for another request; each one needs a key of its own";
+            (S::UNPROCESSABLE_ENTITY, "idempotency-key-reused", error(text))
+        }
+        E::KeyAtWork => {
+            let text = "Another request with this Idempotency-Key is still at work; try again";
+            (S::CONFLICT, "idempotency-key-at-work", error(text))
+        }
+        E::TooManyKeys => {
+            let text = "Too many requests with an Idempotency-Key are at work; try again";
+            (S::SERVICE_UNAVAILABLE, "too-many-idempotency-keys", error(text))
+        }
         E::NoResult => (S::NOT_FOUND, "no-result", error("The job has no result")),
         E::DataNotStored(name) => {
             (S::BAD_REQUEST, "data-not-stored", error(format!("Failed to store data file '{name}'.")))
@@ -145,7 +158,8 @@ impl IntoResponse for HttpError {
         };
         response.headers_mut().insert(CODE_HEADER, HeaderValue::from_static(code));
         // The reference sends none with NO SLOTS AVAILABLE: how long the slots are taken nobody knows.
-        if status == StatusCode::SERVICE_UNAVAILABLE && !matches!(self.0, ServiceError::NoSlots { .. }) {
+        let passing = status == StatusCode::SERVICE_UNAVAILABLE && !matches!(self.0, ServiceError::NoSlots { .. });
+        if passing || matches!(self.0, ServiceError::KeyAtWork) {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use super::error::HttpError;
+use super::idempotency::{IdempotencyKey, Once};
 use super::params::{Params, Who};
 use super::{answer, body, results};
 use crate::api::rest::{Answer, Cause, FailureAnswer, Job, JobDetails};
@@ -75,14 +76,15 @@ pub async fn config(
 }
 
 /// Kills a job
-#[utoipa::path(delete, path = "/jobs/{id}", tag = "jobs", params(("id" = String, Path,)),
+#[utoipa::path(delete, path = "/jobs/{id}", tag = "jobs", params(IdempotencyKey, ("id" = String, Path,)),
     responses((status = 200, description = "`{\"status\":\"KILLED\"}`"), (status = 404, body = Answer)))]
 pub async fn delete(
     State(service): State<Service>,
     Who(who): Who,
+    Once(once): Once,
     Path(id): Path<String>,
 ) -> Result<Response, HttpError> {
-    let answer = match service.kill_job(&who, &id).await? {
+    let answer = match service.kill_job_once(&who, once, &id).await? {
         None => serde_json::json!({"status": "KILLED"}),
         Some(failed) => {
             let cause = failed.failure.as_ref().map(Cause::from);
@@ -97,7 +99,7 @@ pub async fn delete(
 /// The body is the job's configuration, in HOCON, JSON or as a form. The code is `appName` and `classPath`, or `cp`
 /// (names and URIs) and `mainClass`; these may stand in the body too. Without `context` the job gets one of its own.
 #[utoipa::path(post, path = "/jobs", tag = "jobs",
-    params(("appName" = Option<String>, Query,), ("classPath" = Option<String>, Query,),
+    params(IdempotencyKey, ("appName" = Option<String>, Query,), ("classPath" = Option<String>, Query,),
         ("cp" = Option<String>, Query,), ("mainClass" = Option<String>, Query,),
         ("context" = Option<String>, Query,), ("sync" = Option<bool>, Query,),
         ("timeout" = Option<i32>, Query, description = "Seconds that a sync request waits: 10"),
@@ -109,6 +111,7 @@ pub async fn delete(
 pub async fn post(
     State(service): State<Service>,
     Who(who): Who,
+    Once(once): Once,
     params: Params,
     headers: HeaderMap,
     content: Body,
@@ -126,11 +129,12 @@ pub async fn post(
         callback: params.owned("callbackUrl"),
         proxy_user: params.owned("spark.proxy.user"),
         sync,
+        claim: None,
     };
     // In a task of its own: a client that goes away does not leave a job half submitted.
     let task = {
         let service = service.clone();
-        tokio::spawn(async move { service.submit(&who, submission).await })
+        tokio::spawn(async move { service.submit_once(&who, once, submission).await })
     };
     match task.await.map_err(|e| ServiceError::Internal(e.to_string()))?? {
         Submitted::Started(record) => Ok(answer::json(StatusCode::ACCEPTED, &Job::from(&record))),

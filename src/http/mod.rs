@@ -9,6 +9,7 @@ mod data;
 mod drivers;
 mod error;
 mod health;
+mod idempotency;
 mod jobs;
 mod logs;
 mod metrics;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{FromRef, MatchedPath, Request, State};
 use axum::http::HeaderValue;
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{Metrics, binaries, contexts, data, drivers, health, jobs, logs, results};
+use super::{Metrics, binaries, contexts, data, drivers, health, idempotency, jobs, logs, results};
 use crate::runtime::clock;
 use crate::service::Service;
 
@@ -64,6 +64,7 @@ pub fn router(service: Service) -> Router {
         .fallback(health::no_route)
         .method_not_allowed_fallback(health::no_method)
         .layer(axum::extract::DefaultBodyLimit::disable())
+        .route_layer(from_fn(idempotency::layer))
         .route_layer(from_fn_with_state(Arc::clone(&metrics), measure))
         .with_state(AppState { service, metrics });
     match cors {

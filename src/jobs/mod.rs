@@ -3,11 +3,12 @@
 pub mod active;
 pub mod callbacks;
 pub mod context;
+pub mod idempotency;
 pub mod kinds;
 pub mod records;
 pub mod supervisor;
 
 pub use active::{ActiveJobs, Ended};
 pub use context::{Assigned, ContextHandle, Phase};
-pub use records::{Records, StoreError};
+pub use records::{Claim, Records, StoreError};
 pub use supervisor::{Contexts, CreateContext, CreateError};

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::context::{ContextActor, ContextHandle, ContextMessage, ContextSetup, Phase};
 use super::kinds::{self, Kind};
-use super::records::StoreError;
+use super::records::{Claim, StoreError};
 use crate::core::binaries::check_name;
 use crate::core::contexts::{ContextNameError, ContextRecord, ContextState, check_context_name};
 use crate::core::jobs::{Failure, JobRecord, Outcome};
@@ -67,6 +67,8 @@ pub struct CreateContext {
     pub principal: String,
     /// What is wrong with the settings, when something is: the context is recorded as failed.
     pub objection: Option<Failure>,
+    /// The key of the request, to be recorded with the context.
+    pub claim: Option<Claim>,
 }
 
 #[derive(Debug, Clone, thiserror::Error)]
@@ -202,12 +204,13 @@ async fn create(
         application_id: None,
         ui_url: None,
         failure: objection.clone(),
+        initialized: false,
     };
     if objection.is_some() {
         record.state = ContextState::Error;
         record.ended_ms = Some(record.started_ms);
     }
-    shared.records.create_context(&record).await.map_err(|error| match error {
+    shared.records.create_context(&record, wish.claim.as_ref()).await.map_err(|error| match error {
         StoreError::Conflict(_) => CreateError::Exists(record.name.clone()),
         other => CreateError::Store(other),
     })?;

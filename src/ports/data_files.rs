@@ -22,18 +22,28 @@ pub enum DataError {
     Failed(String),
 }
 
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredData {
+    /// Absolute.
+    pub path: String,
+    /// Of the content.
+    pub sha256: String,
+}
+
 #[async_trait]
 pub trait DataFiles: Send + Sync + 'static {
     /// Absolute paths.
     async fn list(&self) -> Result<Vec<String>, DataError>;
 
-    /// Stores the content in a new file whose name begins with `name`, which holds no `/`; answers its absolute path. Durable then.
+    /// Stores the content in a new file whose name begins with `name`, which holds no `/`. Durable when it answers. With a
+    /// `key`, the same content under the same key is the same file, however often it is stored.
     async fn store(
         &self,
         name: &str,
+        key: Option<&str>,
         content: BoxStream<'_, Result<Bytes, String>>,
         limit_bytes: u64,
-    ) -> Result<String, DataError>;
+    ) -> Result<StoredData, DataError>;
 
     /// By a path that `list` gave; nothing else is ever deleted.
     async fn delete(&self, path: &str) -> Result<(), DataError>;

@@ -9,7 +9,7 @@ pub mod outbound;
 
 pub use archives::{ArchiveError, ArchiveLimits, Archives};
 pub use binary_store::{BinaryStore, BlobError, BlobReader, BlobWriter};
-pub use data_files::{DataError, DataFiles};
+pub use data_files::{DataError, DataFiles, StoredData};
 pub use launcher::{LaunchError, Launched, Launcher};
 pub use meta_store::{
     Change, Changes, Commit, CommitError, Entry, MetaStore, Precondition, ReadError, Revision, Write,

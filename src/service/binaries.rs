@@ -5,7 +5,7 @@ use futures::{Stream, StreamExt};
 
 use super::{Permission, Principal, Service, ServiceError};
 use crate::core::binaries::{BinaryRecord, BinaryType, BlobRef, check_name};
-use crate::jobs::StoreError;
+use crate::jobs::{Claim, StoreError};
 use crate::ports::{ArchiveError, ArchiveLimits};
 use crate::runtime::clock;
 
@@ -36,6 +36,7 @@ impl Service {
         name: &str,
         media_type: &str,
         mut content: impl Upload,
+        claim: Option<Claim>,
     ) -> Result<(), ServiceError> {
         self.permit(who, Permission::BinariesUpload)?;
         let kind = BinaryType::of_media_type(media_type)
@@ -49,7 +50,8 @@ impl Service {
             uploaded_ms: clock::unix_ms(),
             principal: who.name.clone(),
         };
-        Ok(self.records.put_binary(&record).await?)
+        let claim = claim.map(|claim| claim.of_body(&record.content.sha256));
+        Ok(self.records.put_binary(&record, claim.as_ref()).await?)
     }
 
     /// Stores content that must be a sound zip archive; what is not leaves nothing behind.
@@ -105,9 +107,9 @@ impl Service {
         })
     }
 
-    pub async fn delete_binary(&self, who: &Principal, name: &str) -> Result<(), ServiceError> {
+    pub async fn delete_binary(&self, who: &Principal, name: &str, claim: Option<Claim>) -> Result<(), ServiceError> {
         self.permit(who, Permission::BinariesDelete)?;
-        match self.records.delete_binary(name).await {
+        match self.records.delete_binary(name, claim.as_ref()).await {
             Ok(()) => Ok(()),
             Err(StoreError::Conflict(0)) => Err(ServiceError::BinaryToDeleteNotFound(name.into())),
             Err(StoreError::Conflict(_)) => Err(ServiceError::BinaryInUse(self.records.users_of_binary(name).await?)),

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use tokio::task::JoinHandle;
+
 use super::{Permission, Principal, Service, ServiceError, settings};
 use crate::core::contexts::{ContextRecord, ContextState};
 use crate::core::hocon::Object;
 use crate::core::jobs::Failure;
 use crate::jobs::kinds;
 use crate::jobs::supervisor::stop_and_wait;
-use crate::jobs::{ContextHandle, CreateContext, CreateError, Phase};
+use crate::jobs::{Claim, ContextHandle, CreateContext, CreateError, Phase};
 
 /// How far a stop has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +46,25 @@ impl Service {
         query: &[(String, String)],
         body: &str,
     ) -> Result<(), ServiceError> {
+        let handle = self.open_context(who, name, query, body, None).await?;
+        handle.created().await.map_err(ServiceError::ContextInit)
+    }
+
+    /// Answers once the context is recorded, and its driver starts.
+    pub(super) async fn open_context(
+        &self,
+        who: &Principal,
+        name: &str,
+        query: &[(String, String)],
+        body: &str,
+        claim: Option<Claim>,
+    ) -> Result<Arc<ContextHandle>, ServiceError> {
         self.permit(who, Permission::ContextsStart)?;
         let body = self.hocon(body)?;
         let wished = settings::wished(query, &body)?;
-        let wish = self.wish(who, name.into(), None, wished);
-        let handle = self.contexts.create(wish).await.map_err(context_error)?;
-        handle.created().await.map_err(ServiceError::ContextInit)
+        let mut wish = self.wish(who, name.into(), None, wished);
+        wish.claim = claim;
+        self.contexts.create(wish).await.map_err(context_error)
     }
 
     /// A context for one job, which ends with it.
@@ -87,6 +102,7 @@ impl Service {
             ad_hoc: false,
             principal: who.name.clone(),
             objection,
+            claim: None,
         }
     }
 
@@ -94,10 +110,16 @@ impl Service {
         self.permit(who, Permission::ContextsStop)?;
         let handle = self.contexts.registry().named(name);
         let handle = handle.ok_or_else(|| ServiceError::ContextNotFound(name.into()))?;
+        let id = handle.id.clone();
         // Also when the caller goes away: a stop that has begun is finished.
         let stop = tokio::spawn(async move { stop_and_wait(&handle, force).await });
+        self.await_stop(&id, stop).await
+    }
+
+    /// Waits for the end of a stop, but not for long.
+    pub(super) async fn await_stop(&self, id: &str, stop: JoinHandle<()>) -> Result<Stopped, ServiceError> {
         match tokio::time::timeout(self.config.contexts.stop_wait, stop).await {
-            Ok(Ok(())) => match self.records.context_named(name).await? {
+            Ok(Ok(())) => match self.records.context(id).await? {
                 Some(record) if record.state == ContextState::Stopping => Ok(Stopped::UnderWay),
                 Some(record) if !record.state.has_ended() => {
                     Err(ServiceError::StoreUnavailable("the stop could not be recorded".into()))

@@ -4,22 +4,37 @@ use futures::StreamExt;
 
 use super::{Permission, Principal, Service, ServiceError, Upload};
 use crate::core::binaries::check_name;
-use crate::ports::DataError;
+use crate::ports::{DataError, StoredData};
 
 impl Service {
     pub async fn list_data(&self, who: &Principal) -> Result<Vec<String>, ServiceError> {
         self.permit(who, Permission::DataRead)?;
+        self.list_of_data().await
+    }
+
+    pub(super) async fn list_of_data(&self) -> Result<Vec<String>, ServiceError> {
         self.data.list().await.map_err(|error| data_error("", error))
     }
 
     /// Answers the file's absolute path, which jobs open.
     pub async fn upload_data(&self, who: &Principal, name: &str, content: impl Upload) -> Result<String, ServiceError> {
+        Ok(self.store_data(who, name, None, content).await?.path)
+    }
+
+    /// Under a key the file has a name that is made of it.
+    pub(super) async fn store_data(
+        &self,
+        who: &Principal,
+        name: &str,
+        key: Option<&str>,
+        content: impl Upload,
+    ) -> Result<StoredData, ServiceError> {
         self.permit(who, Permission::DataUpload)?;
         if name.contains('/') || check_name(name).is_err() {
             return Err(ServiceError::DataNotStored(name.into()));
         }
         let limit = self.config.http.max_upload_bytes;
-        self.data.store(name, content.boxed(), limit).await.map_err(|error| data_error(name, error))
+        self.data.store(name, key, content.boxed(), limit).await.map_err(|error| data_error(name, error))
     }
 
     pub async fn delete_data(&self, who: &Principal, path: &str) -> Result<(), ServiceError> {

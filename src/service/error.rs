@@ -1,5 +1,6 @@
 //! Why a use case did not do what was asked. `http` gives each its status code and its text.
 
+use crate::core::idempotency::KeyError;
 use crate::core::jobs::Failure;
 use crate::jobs::StoreError;
 use crate::ports::BlobError;
@@ -72,6 +73,15 @@ pub enum ServiceError {
     #[error("no data file {0}")]
     DataNotFound(String),
 
+    #[error("the idempotency key is refused: {0}")]
+    BadKey(#[from] KeyError),
+    #[error("another request has used the idempotency key")]
+    KeyMismatch,
+    #[error("another request of the idempotency key is at work")]
+    KeyAtWork,
+    #[error("too many idempotency keys are at work")]
+    TooManyKeys,
+
     #[error("not authorized for {0}")]
     Forbidden(&'static str),
     /// For logs; clients are told less.
@@ -87,6 +97,7 @@ impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(why) => Self::StoreUnavailable(why),
+            StoreError::Claimed => Self::KeyAtWork,
             StoreError::Conflict(_) => Self::StoreUnavailable(error.to_string()),
             StoreError::TooLarge(_) | StoreError::Corrupt { .. } => Self::Internal(error.to_string()),
         }

@@ -83,14 +83,14 @@ impl Service {
         }
     }
 
-    async fn record(&self, id: &str) -> Result<JobRecord, ServiceError> {
+    pub(super) async fn record(&self, id: &str) -> Result<JobRecord, ServiceError> {
         if let Some(active) = self.active.get(id) {
             return Ok(active);
         }
         self.records.job(id).await?.ok_or_else(|| ServiceError::JobNotFound(id.into()))
     }
 
-    async fn view(&self, record: JobRecord) -> Result<JobView, ServiceError> {
+    pub(super) async fn view(&self, record: JobRecord) -> Result<JobView, ServiceError> {
         let result = match &record.result {
             None => ResultContent::None,
             Some(ResultPlace::Blob(blob)) => ResultContent::Blob(blob.clone()),

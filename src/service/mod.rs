@@ -6,7 +6,9 @@ mod cp;
 mod data;
 mod drivers;
 mod error;
+mod idempotency;
 mod jobs;
+mod keyed;
 mod permissions;
 mod settings;
 mod submit;
@@ -24,6 +26,7 @@ pub use binaries::Upload;
 pub use contexts::Stopped;
 pub use drivers::{AttachRefusal, Attached, Connection, Frame};
 pub use error::ServiceError;
+pub use idempotency::Keyed;
 pub use jobs::{JobView, LogChunk, ResultContent};
 pub use permissions::{Permission, Principal};
 pub use submit::{Code, Submission, Submitted};
@@ -42,6 +45,7 @@ pub struct Service {
     /// False from the moment that the server begins to stop.
     serving: watch::Receiver<bool>,
     drivers: drivers::DriverConnections,
+    turns: idempotency::Turns,
 }
 
 /// What `Service` is made of.
@@ -71,6 +75,7 @@ impl Service {
             data,
             serving,
             drivers: drivers::DriverConnections::default(),
+            turns: idempotency::Turns::default(),
         }
     }
 

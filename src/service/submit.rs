@@ -13,7 +13,7 @@ use crate::core::contexts::ad_hoc_name;
 use crate::core::hocon::{Object, Value};
 use crate::core::jobs::{Failure, JobRecord, JobState};
 use crate::jobs::context::{ContextMessage, NoReservation};
-use crate::jobs::{Assigned, ContextHandle, Ended, StoreError};
+use crate::jobs::{Assigned, Claim, ContextHandle, Ended, StoreError};
 use crate::runtime::{clock, random};
 
 /// How long a job waits for a driver that is just attaching to another connection.
@@ -39,6 +39,8 @@ pub struct Submission {
     pub proxy_user: Option<String>,
     /// Wait so long for the end.
     pub sync: Option<Duration>,
+    /// The key of the request, to be recorded with the job.
+    pub claim: Option<Claim>,
 }
 
 pub enum Submitted {
@@ -136,7 +138,11 @@ impl Service {
             record.binaries.clone_from(&code.binaries);
             self.active.insert(record.clone());
             let end = self.active.wait(&record.id).expect("it was just inserted");
-            match self.records.submit(&record, &config, place.attachment, &code.versions).await {
+            match self
+                .records
+                .submit(&record, &config, place.attachment, &code.versions, submission.claim.as_ref())
+                .await
+            {
                 Ok(()) => {}
                 Err(StoreError::Conflict(_)) => {
                     self.active.forget(&record.id);

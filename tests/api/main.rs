@@ -8,6 +8,7 @@ mod data;
 mod fixture;
 mod health;
 mod http;
+mod idempotency;
 mod jobs;
 mod openapi;
 mod stop;

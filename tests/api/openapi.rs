@@ -60,6 +60,18 @@ fn every_route_is_described_and_nothing_else() {
     assert_eq!(routes, described);
 }
 
+#[test]
+fn every_change_takes_an_idempotency_key() {
+    let document: Value = serde_json::from_str(&doyen::http::document()).unwrap();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (verb, operation) in item.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let takes = parameters.iter().any(|one| one["name"] == "Idempotency-Key" && one["in"] == "header");
+            assert_eq!(takes, verb != "get", "{verb} {path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_verb_is_described_and_nothing_else() {
     let server = Server::start();

@@ -64,8 +64,8 @@ fn plain_http_works_where_the_system_has_no_certificates() {
     assert_eq!(end(list).code, 0);
 }
 
-/// Takes one request, and hangs up instead of answering.
-fn hanging_up() -> (String, std::thread::JoinHandle<()>) {
+/// Takes one request, and hangs up instead of answering; its text.
+fn hanging_up() -> (String, std::thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let thread = std::thread::spawn(move || {
@@ -74,7 +74,7 @@ fn hanging_up() -> (String, std::thread::JoinHandle<()>) {
             let mut bytes = [0; 4096];
             let length = connection.read(&mut bytes).unwrap();
             if !bytes[..length].starts_with(b"GET /readyz") {
-                return;
+                return String::from_utf8_lossy(&bytes[..length]).into_owned();
             }
             connection.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").unwrap();
         }
@@ -83,14 +83,50 @@ fn hanging_up() -> (String, std::thread::JoinHandle<()>) {
 }
 
 #[test]
-fn a_change_whose_answer_was_lost_is_not_sent_again() {
+fn a_change_whose_answer_was_lost_goes_to_the_next_with_its_key() {
     let (url, thread) = hanging_up();
     let other = Server::playing(|_| answer(200, r#"{"status":"SUCCESS"}"#));
     let ended = run(&["--url", &url, "--url", &other.url, "context", "stop", "c"]);
+    let first = thread.join().unwrap();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(other.lines(), ["GET /readyz", "DELETE /contexts/c"]);
+    let key = other.seen()[1].idempotency_key.clone().unwrap();
+    assert!(first.contains(&format!("idempotency-key: {key}\r\n")), "{first}");
+}
+
+#[test]
+fn a_change_whose_answer_is_lost_everywhere_may_have_been_done() {
+    let (url, thread) = hanging_up();
+    let ended = run(&["--url", &url, "context", "stop", "c"]);
     thread.join().unwrap();
     assert_eq!(ended.code, 8, "{ended:?}");
     assert!(ended.stderr.contains("whether it was done is unknown"), "{ended:?}");
-    assert!(other.lines().is_empty());
+}
+
+#[test]
+fn a_change_that_the_server_is_still_at_work_on_is_asked_for_again() {
+    let tries = std::sync::atomic::AtomicUsize::new(0);
+    let server = Server::playing(move |_| {
+        if tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 0 {
+            return answer(200, r#"{"status":"SUCCESS"}"#);
+        }
+        let mut at_work = answer(409, r#"{"status":"ERROR","result":"at work"}"#);
+        at_work.headers_mut().insert("doyen-error", "idempotency-key-at-work".parse().unwrap());
+        at_work
+    });
+    assert_eq!(server.run(&["binary", "rm", "b"]).code, 0);
+    let keys: Vec<_> = server.seen().into_iter().map(|seen| seen.idempotency_key.unwrap()).collect();
+    assert!(keys.len() == 2 && keys[0] == keys[1], "{keys:?}");
+}
+
+#[test]
+fn each_change_has_a_key_of_its_own_and_a_read_has_none() {
+    let server = Server::playing(|_| answer(200, "{}"));
+    for command in [["binary", "rm", "b"], ["binary", "rm", "b"], ["job", "show", "j"]] {
+        server.run(&command);
+    }
+    let keys: Vec<_> = server.seen().into_iter().map(|seen| seen.idempotency_key).collect();
+    assert!(keys[0].is_some() && keys[0] != keys[1] && keys[2].is_none(), "{keys:?}");
 }
 
 #[test]

@@ -47,6 +47,7 @@ pub struct Seen {
     pub line: String,
     pub content_type: String,
     pub content_length: Option<u64>,
+    pub idempotency_key: Option<String>,
     pub body: Vec<u8>,
 }
 
@@ -125,9 +126,10 @@ async fn read(request: Request) -> Seen {
     let (parts, body) = request.into_parts();
     let header = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
     let content_type = header("content-type").unwrap_or_default();
+    let idempotency_key = header("idempotency-key");
     let content_length = header("content-length").map(|length| length.parse().unwrap());
     let body = to_bytes(body, 64 << 20).await.unwrap().to_vec();
-    Seen { line: format!("{} {}", parts.method, parts.uri), content_type, content_length, body }
+    Seen { line: format!("{} {}", parts.method, parts.uri), content_type, content_length, idempotency_key, body }
 }
 
 pub fn answer(status: u16, body: impl Into<Body>) -> Response {

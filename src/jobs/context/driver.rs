@@ -176,6 +176,7 @@ impl State {
         }
         let mut record = self.record.clone();
         record.state = ContextState::Running;
+        record.initialized = true;
         record.application_id = ready.application_id;
         record.ui_url = ready.ui_url;
         match self.shared.records.update_context(&record).await {

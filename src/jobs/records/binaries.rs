@@ -1,7 +1,8 @@
 //! Commits and reads of binaries.
 
-use super::{PAGE, Records, StoreError, Versioned, put, read};
+use super::{Claim, PAGE, Records, StoreError, Versioned, put, read};
 use crate::core::binaries::BinaryRecord;
+use crate::core::idempotency::Effect;
 use crate::core::keys;
 use crate::ports::{Commit, Precondition, Write};
 
@@ -26,18 +27,20 @@ impl Records {
     }
 
     /// Replaces what had the name. Jobs that use the older content go on with it.
-    pub async fn put_binary(&self, binary: &BinaryRecord) -> Result<(), StoreError> {
+    pub async fn put_binary(&self, binary: &BinaryRecord, claim: Option<&Claim>) -> Result<(), StoreError> {
         let writes = vec![put(keys::binary(&binary.name), binary)];
-        self.commit("binary-put", Commit { preconditions: Vec::new(), writes }).await?;
+        let commit = Commit { preconditions: Vec::new(), writes };
+        self.commit_claimed("binary-put", commit, claim, || Effect::BinaryStored).await?;
         Ok(())
     }
 
     /// Conflict 0: there is none of that name; 1: jobs use it.
-    pub async fn delete_binary(&self, name: &str) -> Result<(), StoreError> {
+    pub async fn delete_binary(&self, name: &str, claim: Option<&Claim>) -> Result<(), StoreError> {
         let preconditions =
             vec![Precondition::Exists(keys::binary(name)), Precondition::NoneUnder(keys::binary_uses(name))];
         let writes = vec![Write::Delete(keys::binary(name))];
-        self.commit("binary-delete", Commit { preconditions, writes }).await?;
+        let commit = Commit { preconditions, writes };
+        self.commit_claimed("binary-delete", commit, claim, || Effect::BinaryDeleted).await?;
         Ok(())
     }
 

@@ -1,13 +1,14 @@
 //! Commits and reads of contexts, their names and attachments.
 
-use super::{Records, StoreError, Versioned, mark, put};
+use super::{Claim, Records, StoreError, Versioned, mark, put};
 use crate::core::contexts::{Attachment, ContextRecord, NameRecord};
+use crate::core::idempotency::Effect;
 use crate::core::keys;
 use crate::ports::{Commit, Precondition, Revision, Write};
 
 impl Records {
     /// Takes the name. Conflict: a context of that name lives (or took the name in this moment).
-    pub async fn create_context(&self, context: &ContextRecord) -> Result<(), StoreError> {
+    pub async fn create_context(&self, context: &ContextRecord, claim: Option<&Claim>) -> Result<(), StoreError> {
         let name_key = keys::context_name(&context.name);
         let before: Option<Versioned<NameRecord>> = self.get(&name_key).await?;
         let precondition = match before {
@@ -23,7 +24,9 @@ impl Records {
         if live {
             writes.push(mark(keys::context_live(&context.id)));
         }
-        self.commit("context-create", Commit { preconditions: vec![precondition], writes }).await?;
+        let commit = Commit { preconditions: vec![precondition], writes };
+        let effect = || Effect::ContextCreated { context: context.id.clone() };
+        self.commit_claimed("context-create", commit, claim, effect).await?;
         Ok(())
     }
 
@@ -52,6 +55,10 @@ impl Records {
     pub async fn context_named(&self, name: &str) -> Result<Option<ContextRecord>, StoreError> {
         let Some(found) = self.get::<NameRecord>(&keys::context_name(name)).await? else { return Ok(None) };
         Ok(self.get(&keys::context(&found.record.context_id)).await?.map(|v| v.record))
+    }
+
+    pub async fn context(&self, id: &str) -> Result<Option<ContextRecord>, StoreError> {
+        Ok(self.get(&keys::context(id)).await?.map(|v| v.record))
     }
 
     pub async fn live_contexts(&self) -> Result<Vec<ContextRecord>, StoreError> {

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
-use super::{Records, StoreError, mark, put, read};
+use super::{Claim, Records, StoreError, mark, put, read};
 use crate::core::binaries::BlobRef;
+use crate::core::idempotency::Effect;
 use crate::core::jobs::{JobRecord, JobState};
 use crate::core::keys;
 use crate::ports::{Commit, CommitError, Precondition, Revision, Write};
@@ -17,6 +18,7 @@ impl Records {
         config: &str,
         attachment: Revision,
         binaries: &[(String, Revision)],
+        claim: Option<&Claim>,
     ) -> Result<(), StoreError> {
         let mut commit = Commit::default();
         commit.preconditions.push(Precondition::At(keys::attachment(&job.context_id), attachment));
@@ -27,7 +29,8 @@ impl Records {
             commit.preconditions.push(Precondition::At(keys::binary(name), *version));
             commit.writes.push(mark(keys::binary_use(name, &job.id)));
         }
-        self.commit("job-submit", commit).await?;
+        let effect = || Effect::JobSubmitted { job: job.id.clone() };
+        self.commit_claimed("job-submit", commit, claim, effect).await?;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod binaries;
 mod contexts;
+mod idempotency;
 mod jobs;
 
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use serde::de::DeserializeOwned;
 use crate::core::keys;
 use crate::ports::{Commit, CommitError, MetaStore, ReadError, Revision, Write};
 
+pub use idempotency::{Claim, Claims};
+
 /// Records read at once when all of a kind are wanted.
 const PAGE: usize = 1000;
 
@@ -21,6 +24,9 @@ pub enum StoreError {
     /// Nothing was written: somebody else was faster. The index of the precondition.
     #[error("it was changed at the same time (precondition {0})")]
     Conflict(usize),
+    /// Nothing was written: the request's idempotency key has been recorded in this moment.
+    #[error("its idempotency key was used at the same time")]
+    Claimed,
     #[error("{0}")]
     Unavailable(String),
     #[error("{0}")]
@@ -56,6 +62,7 @@ pub struct Versioned<T> {
 #[derive(Clone)]
 pub struct Records {
     store: Arc<dyn MetaStore>,
+    claims: Arc<Claims>,
 }
 
 fn put<T: Serialize>(key: String, record: &T) -> Write {
@@ -72,7 +79,7 @@ fn read<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, StoreError> {
 
 impl Records {
     pub fn new(store: Arc<dyn MetaStore>) -> Self {
-        Self { store }
+        Self { store, claims: Arc::default() }
     }
 
     /// Whether the store answers.
