@@ -14,7 +14,7 @@ use doyen::adapters::outbound::HttpOutbound;
 use doyen::adapters::process::ProcessLauncher;
 use doyen::config::{Config, Tls};
 use doyen::http;
-use doyen::jobs::callbacks::Callbacks;
+use doyen::jobs::callbacks::{Callbacks, Secrets};
 use doyen::jobs::context::Shared;
 use doyen::jobs::supervisor::stop_and_wait;
 use doyen::jobs::{ActiveJobs, Contexts, Records};
@@ -81,6 +81,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         _ = interrupt.recv() => tracing::warn!("stopped before all requests were answered"),
     }
     service.detach_drivers().await;
+    service.stop_callbacks().await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -113,7 +114,7 @@ async fn build(
     let records = Records::new(Arc::new(store));
     let blobs: Arc<dyn BinaryStore> =
         Arc::new(ObjectBinaryStore::open_local(&data_dir.blobs()).context("cannot open the binaries")?);
-    let outbound: Arc<dyn Outbound> = Arc::new(HttpOutbound::new(config.security.clone(), config.callbacks.timeout));
+    let outbound: Arc<dyn Outbound> = Arc::new(HttpOutbound::new(config.security.clone()));
     let data = LocalDataFiles::open(&data_dir.data()).context("cannot open the data files")?;
     let program = std::env::current_exe().context("cannot find the own program")?;
     let config = Arc::new(config.clone());
@@ -121,12 +122,16 @@ async fn build(
     let advertised = config.http.advertise.clone();
     let advertised = advertised.unwrap_or_else(|| format!("{}://{}", scheme(&config), reachable(address)));
     tokio::spawn(doyen::jobs::idempotency::keep_within(records.clone(), config.idempotency.clone()));
+    let secrets = Secrets::load(&config.callbacks).context("cannot sign callbacks")?;
+    let callbacks =
+        Callbacks::start(Arc::clone(&outbound), Arc::clone(&blobs), records.clone(), config.callbacks.clone(), secrets);
+    let launcher = ProcessLauncher::new(program, data_dir.drivers()).hiding(&config.callbacks.secret_variables);
     let shared = Shared {
         config: Arc::clone(&config),
         records: records.clone(),
         active: active.clone(),
-        launcher: Arc::new(ProcessLauncher::new(program, data_dir.drivers())),
-        callbacks: Callbacks::new(Arc::clone(&outbound), Arc::clone(&blobs), config.callbacks.clone()),
+        launcher: Arc::new(launcher),
+        callbacks: callbacks.clone(),
         registry: doyen::jobs::supervisor::Registry::default(),
         servers: watch::channel(vec![advertised]).1,
     };
@@ -139,6 +144,7 @@ async fn build(
         blobs,
         contexts: contexts.clone(),
         active,
+        callbacks,
         outbound,
         data: Arc::new(data),
         serving,

@@ -20,6 +20,7 @@ GOALS = {
     "list ratio": ("≤ 1.5", ""),
     "list": ("", "≤ 1 ms"),
     "upload growth": ("≤ 32 MB", ""),
+    "callbacks": ("≥ 1,000/s", ""),
     "upload speed": ("", "disk speed"),
     "restart": ("≤ 1 s", ""),
     "re-attach": ("≤ 1 s", ""),
@@ -63,8 +64,9 @@ class Row:
 class Bench:
     """Programs, places and sizes that the measures share."""
 
-    def __init__(self, doyen, load, fill, python, disk, memory, quick):
+    def __init__(self, doyen, load, fill, callbacks, python, disk, memory, quick):
         self.doyen, self.load_program, self.fill_program, self.python = doyen, load, fill, python
+        self.callbacks_program = callbacks
         self.disk, self.memory, self.quick = disk, memory, quick
 
     def size(self, full, quick):
@@ -291,6 +293,28 @@ def upload(bench):
     yield Row("copy of the same file, flushed", machine.copy_mib_per_s(path, bench.disk.directory), "MiB/s")
 
 
+def callbacks(bench):
+    """Callbacks from the store on the disk, over HTTP, to four targets that answer at once, without the jobs before them. The
+    receivers share the machine. Delivered: all stood in the outbox before. Latency: jobs end at a pace of 400/s; from the
+    moment that a job's end and its callback are durable until the callback has arrived. With a slow one: every tenth
+    callback more goes to a fifth target that takes 5 s for each."""
+    count, paced = bench.size(20_000, 4000), bench.size(8000, 1600)
+    for slow, with_slow in ((0, ""), (1, ", with a slow target")):
+        told = deliver(bench, count, slow * count // 10)
+        yield Row("callbacks delivered" + with_slow, told["n"] / told["seconds"], "1/s", n=told["n"], goal="callbacks")
+    for slow, with_slow in ((0, ""), (1, ", with a slow target")):
+        told = deliver(bench, paced, slow * paced // 10, "--per-second", 400)
+        yield Row("callback latency" + with_slow, told["p50_ms"], "ms", told["p50_ms"], told["p99_ms"], told["n"])
+
+
+def deliver(bench, count, slow, *more):
+    arguments = ["--count", count, "--slow", slow, *more]
+    told = subprocess.run([bench.callbacks_program, bench.disk.fresh(), *map(str, arguments)], capture_output=True, text=True)
+    if told.returncode:
+        raise Failure("callbacks: %s" % told.stderr)
+    return json.loads(told.stdout)
+
+
 def needs_pyspark(bench):
     if not bench.python:
         raise Failure("this needs PySpark: run scripts/setup")
@@ -299,4 +323,5 @@ def needs_pyspark(bench):
 ALL = {
     "fsync": fsync, "start": start, "memory": memory, "async": asynchronous, "sync": synchronous,
     "pyspark-overhead": pyspark_overhead, "context": context_creation, "list": listing, "upload": upload,
+    "callbacks": callbacks,
 }

@@ -22,12 +22,20 @@ const KILL_ROUNDS: u32 = 250;
 pub struct ProcessLauncher {
     executable: PathBuf,
     base: PathBuf,
+    /// Environment variables that jobs must not see.
+    hidden: Vec<String>,
 }
 
 impl ProcessLauncher {
     /// Starts `executable` with `shim --directory <base>/<context>-<attempt>`; `base` is absolute.
     pub fn new(executable: PathBuf, base: PathBuf) -> Self {
-        Self { executable, base }
+        Self { executable, base, hidden: Vec::new() }
+    }
+
+    /// Drivers do not inherit these environment variables of the server.
+    pub fn hiding(mut self, variables: &[String]) -> Self {
+        self.hidden.extend_from_slice(variables);
+        self
     }
 
     fn start(&self, spec: &Spec, directory: &Path) -> io::Result<Child> {
@@ -39,6 +47,9 @@ impl ProcessLauncher {
         // The server's own configuration, which may hold secrets, is no concern of a job's.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"DOYEN__")) {
             command.env_remove(name);
+        }
+        for variable in &self.hidden {
+            command.env_remove(variable);
         }
         command
             .args(["shim", "--directory"])

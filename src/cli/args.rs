@@ -209,6 +209,13 @@ pub enum JobCommand {
     },
     /// Stop a job.
     Kill { id: String },
+    /// Show what became of a job's callback.
+    Callbacks {
+        id: String,
+        /// Have it delivered once more
+        #[arg(long)]
+        replay: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,6 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Map, Value};
 
-use super::Session;
 use super::answer::{Job, error_text, parse, text};
 use super::args::{JobCommand, SubmitArgs};
 use super::client::{Answer, Request, segment};
@@ -13,6 +12,7 @@ use super::exit::Exit;
 use super::failure::{Failure, note};
 use super::output::{cell, details, print, table, write};
 use super::progress::Progress;
+use super::{Session, callbacks};
 
 /// What each long poll asks for.
 const POLL: &str = "30s";
@@ -33,6 +33,7 @@ pub async fn run(session: &Session, command: &JobCommand) -> Result<(), Failure>
         }
         JobCommand::Logs { id, follow } => logs(session, id, *follow).await,
         JobCommand::Kill { id } => kill(session, id).await,
+        JobCommand::Callbacks { id, replay } => callbacks::run(session, id, *replay).await,
     }
 }
 

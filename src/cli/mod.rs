@@ -6,6 +6,7 @@ mod answer;
 mod args;
 mod binary;
 mod body;
+mod callbacks;
 mod client;
 mod context;
 mod exit;

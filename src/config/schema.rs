@@ -157,16 +157,27 @@ pub struct Security {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Callbacks {
+    /// For one attempt; a second more for each MiB that is sent.
     #[serde(with = "super::duration")]
     pub timeout: Duration,
     pub attempts: u32,
+    /// No attempt is made later than this after the job's end.
+    #[serde(with = "super::duration")]
+    pub max_age: Duration,
     /// Time before the second attempt; doubles for each further one.
     #[serde(with = "super::duration")]
     pub backoff: Duration,
+    /// The longest backoff, and the longest `Retry-After` that is obeyed.
+    #[serde(with = "super::duration")]
+    pub max_backoff: Duration,
     /// Deliveries at work at once.
     pub concurrency: usize,
-    /// Deliveries that wait; beyond, a job's callback is dropped and logged.
-    pub queue: usize,
+    /// Of them, to one host and port.
+    pub concurrency_per_target: usize,
+    /// Files with a secret each; every one signs.
+    pub secret_files: Vec<PathBuf>,
+    /// Environment variables with a secret each.
+    pub secret_variables: Vec<String>,
 }
 
 /// Limits of job and context configurations in HOCON.
@@ -328,7 +339,17 @@ impl Default for Security {
 
 impl Default for Callbacks {
     fn default() -> Self {
-        Self { timeout: 10 * SECOND, attempts: 5, backoff: 10 * SECOND, concurrency: 64, queue: 10_000 }
+        Self {
+            timeout: 10 * SECOND,
+            attempts: 30,
+            max_age: 24 * 3600 * SECOND,
+            backoff: 10 * SECOND,
+            max_backoff: 3600 * SECOND,
+            concurrency: 128,
+            concurrency_per_target: 16,
+            secret_files: Vec::new(),
+            secret_variables: Vec::new(),
+        }
     }
 }
 

@@ -147,7 +147,7 @@ fn not_zero(config: &Config, rules: &mut Rules) {
         ("store.max-archive-entries", store.max_archive_entries),
         ("callbacks.attempts", callbacks.attempts.into()),
         ("callbacks.concurrency", wide(callbacks.concurrency)),
-        ("callbacks.queue", wide(callbacks.queue)),
+        ("callbacks.concurrency-per-target", wide(callbacks.concurrency_per_target)),
         ("hocon.max-depth", wide(hocon.max_depth)),
         ("hocon.max-values", wide(hocon.max_values)),
         ("hocon.max-expanded-bytes", wide(hocon.max_expanded_bytes)),
@@ -167,9 +167,16 @@ fn durations(config: &Config, rules: &mut Rules) {
         ("callbacks.timeout", callbacks.timeout),
         ("callbacks.backoff", callbacks.backoff),
         ("idempotency.keep", idempotency.keep),
+        ("callbacks.max-age", callbacks.max_age),
     ] {
         rules.hold(duration > Duration::ZERO, &[key], format!("`{key}` must not be 0"), None);
     }
+    rules.hold(
+        callbacks.backoff <= callbacks.max_backoff,
+        &["callbacks.backoff", "callbacks.max-backoff"],
+        "`callbacks.backoff` is over `callbacks.max-backoff`",
+        None,
+    );
     rules.hold(
         contexts.fence_wait > contexts.orphan_timeout,
         &["contexts.fence-wait", "contexts.orphan-timeout"],

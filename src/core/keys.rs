@@ -86,6 +86,34 @@ pub fn idempotency_time_of(key: &str) -> Option<(i64, &str)> {
     Some((time.parse().ok()?, id))
 }
 
+pub const OUTBOX: &str = "outbox/";
+
+/// A callback that waits for its delivery. By target, so that none has to be read past another's; then by when it is due.
+pub fn outbox(target: &str, due_ms: i64, job: &str) -> String {
+    format!("{}{due_ms:015}/{job}", outbox_of(target))
+}
+
+pub fn outbox_of(target: &str) -> String {
+    format!("{OUTBOX}{}/", escape(target))
+}
+
+/// Behind all that waits for this target, and before any other target.
+pub fn outbox_behind(target: &str) -> String {
+    format!("{OUTBOX}{}0", escape(target))
+}
+
+/// Target, due time and job of an outbox's key.
+pub fn outbox_parts(key: &str) -> Option<(String, i64, &str)> {
+    let mut parts = key.strip_prefix(OUTBOX)?.split('/');
+    let (target, due, job) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((unescape(target), due.parse().ok()?, job))
+}
+
+/// What became of a job's callback; written with its end.
+pub fn job_callback(id: &str) -> String {
+    format!("job-callbacks/{id}")
+}
+
 /// The last part of a key.
 pub fn leaf(key: &str) -> &str {
     key.rsplit('/').next().unwrap_or(key)
@@ -95,9 +123,23 @@ fn escape(name: &str) -> String {
     name.replace('%', "%25").replace('/', "%2F")
 }
 
+fn unescape(name: &str) -> String {
+    name.replace("%2F", "/").replace("%25", "%")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_outbox_sorts_by_target_and_then_by_when_it_is_due() {
+        let keys = [outbox("h:8", 999, "b"), outbox("h:8", 1_795_256_199_840, "a"), outbox("h:80", 0, "c")];
+        assert!(keys.is_sorted());
+        assert!(keys[1] < outbox_behind("h:8") && outbox_behind("h:8") < keys[2]);
+        assert_eq!(outbox_parts(&keys[1]), Some(("h:8".into(), 1_795_256_199_840, "a")));
+        assert_eq!(outbox_parts(&outbox("a/%2F%", 7, "j")), Some(("a/%2F%".into(), 7, "j")));
+        assert_eq!(outbox_parts("jobs/1"), None);
+    }
 
     #[test]
     fn a_slash_in_a_name_is_no_level() {

@@ -1,6 +1,7 @@
 //! The domain, pure: no IO, clock, randomness or async. Everything here is data, tables and decisions.
 
 pub mod binaries;
+pub mod callbacks;
 pub mod contexts;
 pub mod hocon;
 pub mod idempotency;

@@ -119,6 +119,10 @@ fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
             (S::SERVICE_UNAVAILABLE, "too-many-idempotency-keys", error(text))
         }
         E::NoResult => (S::NOT_FOUND, "no-result", error("The job has no result")),
+        E::NoCallback(why) => (S::NOT_FOUND, "no-callback", error(format!("The job has no callback: {why}"))),
+        E::CallbackNotYet => {
+            (S::CONFLICT, "callback-not-yet", error("The job has not ended; its callback follows then"))
+        }
         E::DataNotStored(name) => {
             (S::BAD_REQUEST, "data-not-stored", error(format!("Failed to store data file '{name}'.")))
         }

@@ -44,6 +44,10 @@ fn not_well(status: StatusCode, why: String) -> Response {
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, description = "OpenMetrics")))]
 pub async fn metrics(State(service): State<Service>, State(metrics): State<Arc<Metrics>>) -> Response {
     let (jobs, contexts) = service.load();
+    // A store that is away leaves the figures as they were.
+    if let Ok(counts) = service.callback_counts().await {
+        metrics.callbacks(counts);
+    }
     let kind = header::HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     answer::of_type(StatusCode::OK, kind, metrics.encode(jobs, contexts))
 }

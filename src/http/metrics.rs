@@ -1,6 +1,6 @@
 //! Metrics of this node for Prometheus.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -10,6 +10,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::service::CallbackCounts;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
@@ -30,6 +32,15 @@ pub struct Metrics {
     durations: Family<Route, Histogram>,
     jobs: Gauge<i64, std::sync::atomic::AtomicI64>,
     contexts: Gauge<i64, std::sync::atomic::AtomicI64>,
+    callbacks: Callbacks,
+}
+
+#[derive(Default)]
+struct Callbacks {
+    waiting: Gauge,
+    delivered: Counter,
+    failed: Counter,
+    given_up: Counter,
 }
 
 impl Default for Metrics {
@@ -46,7 +57,13 @@ impl Default for Metrics {
         registry.register("jobs_active", "Jobs that have not ended", jobs.clone());
         let contexts = Gauge::default();
         registry.register("contexts_live", "Contexts that have not ended", contexts.clone());
-        Self { registry, requests, durations, jobs, contexts }
+        let callbacks = Callbacks::default();
+        let help = "Callbacks that wait for their delivery; 10000 stands for more";
+        registry.register("callbacks_waiting", help, callbacks.waiting.clone());
+        registry.register("callbacks_delivered", "Callbacks delivered", callbacks.delivered.clone());
+        registry.register("callbacks_failed", "Attempts to deliver a callback that failed", callbacks.failed.clone());
+        registry.register("callbacks_given_up", "Callbacks given up", callbacks.given_up.clone());
+        Self { registry, requests, durations, jobs, contexts, callbacks }
     }
 }
 
@@ -58,6 +75,15 @@ impl Metrics {
             .get_or_create(&Route { method: method.clone(), route: route.clone() })
             .observe(took.as_secs_f64());
         self.requests.get_or_create(&Request { method, route, status }).inc();
+    }
+
+    /// The counters are kept where callbacks are delivered.
+    pub fn callbacks(&self, counts: CallbackCounts) {
+        let Callbacks { waiting, delivered, failed, given_up } = &self.callbacks;
+        waiting.set(i64::try_from(counts.waiting).unwrap_or(i64::MAX));
+        for (counter, count) in [(delivered, counts.delivered), (failed, counts.failed), (given_up, counts.given_up)] {
+            counter.inner().store(count, Ordering::Relaxed);
+        }
     }
 
     pub fn encode(&self, jobs: usize, contexts: usize) -> String {

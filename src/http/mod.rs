@@ -4,6 +4,7 @@ mod answer;
 mod binaries;
 mod body;
 mod browser;
+mod callbacks;
 mod contexts;
 mod data;
 mod drivers;

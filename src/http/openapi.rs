@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::{binaries, contexts, data, health, jobs, logs, results};
+use super::{binaries, callbacks, contexts, data, health, jobs, logs, results};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +29,8 @@ use super::{binaries, contexts, data, health, jobs, logs, results};
         jobs::delete,
         results::get,
         logs::get,
+        callbacks::get,
+        callbacks::replay,
         data::list,
         data::post,
         data::delete,

@@ -10,7 +10,7 @@ use axum::response::Response;
 use axum::routing::get;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{Metrics, binaries, contexts, data, drivers, health, idempotency, jobs, logs, results};
+use super::{Metrics, binaries, callbacks, contexts, data, drivers, health, idempotency, jobs, logs, results};
 use crate::runtime::clock;
 use crate::service::Service;
 
@@ -54,6 +54,8 @@ pub fn router(service: Service) -> Router {
         .route("/v1/jobs/{id}", get(jobs::details))
         .route("/v1/jobs/{id}/result", get(results::get))
         .route("/v1/jobs/{id}/logs", get(logs::get))
+        .route("/v1/jobs/{id}/callbacks", get(callbacks::get))
+        .route("/v1/jobs/{id}/callbacks/replay", axum::routing::post(callbacks::replay))
         .route("/v1/drivers/{context}/attach", get(drivers::attach))
         .route("/v1/drivers/{context}/blobs/{sha256}", get(drivers::get_blob).put(drivers::put_blob))
         .route("/ping", get(health::ping))

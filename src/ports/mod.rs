@@ -14,4 +14,4 @@ pub use launcher::{LaunchError, Launched, Launcher};
 pub use meta_store::{
     Change, Changes, Commit, CommitError, Entry, MetaStore, Precondition, ReadError, Revision, Write,
 };
-pub use outbound::{Outbound, OutboundError};
+pub use outbound::{CallbackAnswer, CallbackRequest, Outbound, OutboundError};

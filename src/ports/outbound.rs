@@ -1,5 +1,7 @@
 //! Outbound: requests that the server makes on behalf of clients (callbacks, `cp=http://…`), within the allow-lists.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -19,6 +21,25 @@ pub enum OutboundError {
 
 pub type Body = BoxStream<'static, Result<Bytes, std::io::Error>>;
 
+/// JSON to be POSTed.
+pub struct CallbackRequest {
+    pub uri: String,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Body,
+    /// Of the body, in bytes.
+    pub length: u64,
+    /// From the connection to the head of the answer.
+    pub timeout: Duration,
+}
+
+/// The head of the answer, whatever its status; its body counts for nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallbackAnswer {
+    pub status: u16,
+    /// The header `Retry-After`, as it came.
+    pub retry_after: Option<String>,
+}
+
 #[async_trait]
 pub trait Outbound: Send + Sync + 'static {
     /// Whether `uri` is well formed and allowed as a callback; names are resolved only when it is called.
@@ -27,8 +48,9 @@ pub trait Outbound: Send + Sync + 'static {
     /// Whether `uri` is well formed and allowed as a part of `cp`.
     fn check_fetch(&self, uri: &str) -> Result<(), OutboundError>;
 
-    /// POSTs JSON of `length` bytes; an answer 2xx is success. Redirects are not followed.
-    async fn callback(&self, uri: &str, body: Body, length: u64) -> Result<(), OutboundError>;
+    /// POSTs it, when the allow-lists (still) say yes to the URI and to the address that it leads to now. Redirects are
+    /// not followed; no more than a short beginning of the answer's body is read.
+    async fn callback(&self, request: CallbackRequest) -> Result<CallbackAnswer, OutboundError>;
 
     /// Content of a URI of `http`, `https`, `file` or `local`.
     async fn fetch(&self, uri: &str) -> Result<Body, OutboundError>;

@@ -67,6 +67,10 @@ pub enum ServiceError {
     BadCallback(String),
     #[error("the job has no result (yet)")]
     NoResult,
+    #[error("the job has no callback: {0}")]
+    NoCallback(&'static str),
+    #[error("the job has not ended; its callback follows then")]
+    CallbackNotYet,
 
     #[error("cannot store the data file: {0}")]
     DataNotStored(String),

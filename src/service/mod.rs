@@ -1,6 +1,7 @@
 //! Use cases. Knows nothing of HTTP; permissions are checked here, and only here.
 
 mod binaries;
+mod callbacks;
 mod contexts;
 mod cp;
 mod data;
@@ -19,10 +20,13 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::core::hocon;
+use crate::jobs::callbacks::Callbacks;
 use crate::jobs::{ActiveJobs, Contexts, Records};
 use crate::ports::{Archives, BinaryStore, DataFiles, Outbound};
 
+pub use crate::jobs::callbacks::CallbackCounts;
 pub use binaries::Upload;
+pub use callbacks::CallbackView;
 pub use contexts::Stopped;
 pub use drivers::{AttachRefusal, Attached, Connection, Frame};
 pub use error::ServiceError;
@@ -39,6 +43,7 @@ pub struct Service {
     blobs: Arc<dyn BinaryStore>,
     contexts: Contexts,
     active: ActiveJobs,
+    callbacks: Callbacks,
     archives: Arc<dyn Archives>,
     outbound: Arc<dyn Outbound>,
     data: Arc<dyn DataFiles>,
@@ -55,6 +60,7 @@ pub struct Parts {
     pub blobs: Arc<dyn BinaryStore>,
     pub contexts: Contexts,
     pub active: ActiveJobs,
+    pub callbacks: Callbacks,
     pub archives: Arc<dyn Archives>,
     pub outbound: Arc<dyn Outbound>,
     pub data: Arc<dyn DataFiles>,
@@ -63,13 +69,14 @@ pub struct Parts {
 
 impl Service {
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, records, blobs, contexts, active, archives, outbound, data, serving } = parts;
+        let Parts { config, records, blobs, contexts, active, callbacks, archives, outbound, data, serving } = parts;
         Self {
             config,
             records,
             blobs,
             contexts,
             active,
+            callbacks,
             archives,
             outbound,
             data,

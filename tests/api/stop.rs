@@ -88,7 +88,7 @@ async fn what_was_stored_is_there_after_a_kill_of_the_server() {
     let server = Server::with_context(&[]).await;
     let job = server.sync("Echo", &json!({"a": 1})).await.json(200)["jobId"].as_str().unwrap().to_owned();
     let binaries = server.get("/binaries").await.json(200);
-    server.put("/contexts?reset=reboot").await.says(200, "SUCCESS", "Context reset");
+    server.reset().await;
     server.signal(Signal::KILL);
     let (_, place) = server.end().await;
     let server = Server::at(place, "127.0.0.1:0", &[]);

@@ -1,4 +1,4 @@
-//! `job submit|list|show|logs|kill`.
+//! `job submit|list|show|logs|kill|callbacks`.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
@@ -134,6 +134,25 @@ fn show_and_kill() {
     assert_eq!((ended.code, ended.stderr.as_str()), (1, "error: job j2 had ended in ERROR already: boom\n"));
     let ended = server.run(&["job", "logs", "j3"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (4, "error: No such job ID j3\n"));
+}
+
+#[test]
+fn callbacks_are_shown_and_replayed() {
+    const SHOWN: &str = r#"{"jobId":"j1","state":"WAITING","attempts":2,"log":[
+        {"attempt":1,"time":"t1","durationMs":7,"status":503},{"attempt":2,"time":"t2","durationMs":8,"error":"late"}]}"#;
+    let server = Server::playing(|seen| match seen.line.as_str() {
+        "GET /v1/jobs/j1/callbacks" => answer(200, SHOWN),
+        "POST /v1/jobs/j1/callbacks/replay" => answer(202, r#"{"jobId":"j1","state":"WAITING","log":[]}"#),
+        _ => answer(404, r#"{"status":"ERROR","result":"No such job ID j3"}"#),
+    });
+    let shown = "jobId     j1\nstate     WAITING\nattempts  2\n\n\
+                 ATTEMPT  TIME  MS  STATUS  ERROR\n1        t1    7   503     -\n2        t2    8   -       late\n";
+    assert_eq!(server.run(&["job", "callbacks", "j1"]).stdout, shown);
+    assert_eq!(server.run(&["job", "callbacks", "j1", "--json"]).stdout, format!("{SHOWN}\n"));
+    let ended = server.run(&["job", "callbacks", "j1", "--replay"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, "jobId  j1\nstate  WAITING\n"));
+    assert_eq!(ended.stderr, "the callback of job j1 is delivered once more\n");
+    assert_eq!(server.run(&["job", "callbacks", "j3"]).code, 4);
 }
 
 /// Sends what comes out of the channel as one chunked answer; an error cuts the connection.

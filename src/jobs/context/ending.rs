@@ -173,7 +173,7 @@ impl State {
 
 /// Tells all who wait for the job's end, which is stored.
 pub fn announce(shared: &Shared, record: JobRecord, inline_result: Option<String>) {
-    shared.callbacks.job_ended(&record, inline_result.as_deref());
+    shared.callbacks.job_ended(&record);
     shared.active.end(Ended { record, inline_result });
 }
 

@@ -34,7 +34,7 @@ impl Records {
         Ok(())
     }
 
-    /// Records a job's end. A job that has ended already is left as it is, and that is no error.
+    /// Records a job's end, and with it the callback that follows. A job that has ended already is left as it is, and that is no error.
     pub async fn end(&self, job: &JobRecord, inline_result: Option<&str>) -> Result<(), StoreError> {
         let mut commit = Commit::default();
         commit.preconditions.push(Precondition::Exists(keys::job_active(&job.id)));
@@ -47,6 +47,7 @@ impl Records {
         for used in job.binaries.iter().filter(|b| b.uploaded) {
             commit.writes.push(Write::Delete(keys::binary_use(&used.name, &job.id)));
         }
+        commit.writes.extend(super::callbacks::at_end(job));
         match self.commit("job-end", commit).await {
             Ok(_) | Err(CommitError::Conflict(_)) => Ok(()),
             Err(error) => Err(error.into()),

@@ -1,6 +1,7 @@
 //! The domain's records over the MetaStore: which keys change together, and what must hold when they do.
 
 mod binaries;
+pub mod callbacks;
 mod contexts;
 mod idempotency;
 mod jobs;

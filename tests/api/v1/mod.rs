@@ -1,5 +1,6 @@
 //! `/v1`.
 
+mod callbacks;
 mod details;
 mod logs;
 mod result;
