@@ -37,7 +37,7 @@ fn server(args: &ServerArgs) -> Exit {
         LogFormat::Json => logging::Format::Json,
     };
     let file = config.log.directory.as_ref().map(|dir| dir.join(logging::file_name(&config.node.name)));
-    if let Err(error) = logging::init(&config.log.level, format, file.as_deref()) {
+    if let Err(error) = logging::init(&config.log.level, format, file.as_deref(), config.log.audit_file.as_deref()) {
         return Failure::new(Exit::ConfigInvalid, error.to_string()).report();
     }
     // Fails only when there is one already.
@@ -80,6 +80,8 @@ fn failure(error: &StartError) -> Failure {
             .hint("stop what listens there, or choose another address with --http"),
         StartError::Tls(_) => Failure::new(Exit::ConfigInvalid, with_causes(error))
             .hint("see `tls.certificate`, `tls.key` and `tls.client-ca` of the configuration"),
+        StartError::Users(error) => Failure::new(Exit::ConfigInvalid, error.to_string())
+            .hint("`doyen config check` looks at the users file too; `doyen user add` writes one"),
         StartError::Other(error) => Failure::new(Exit::ServerFailed, format!("{error:#}")),
     }
 }

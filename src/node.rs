@@ -12,13 +12,14 @@ use doyen::adapters::embedded::EmbeddedStore;
 use doyen::adapters::embedded::data_dir::DataDir;
 use doyen::adapters::outbound::HttpOutbound;
 use doyen::adapters::process::ProcessLauncher;
+use doyen::adapters::users_file::{UsersFile, UsersFileError};
 use doyen::config::{Config, Tls};
 use doyen::http;
 use doyen::jobs::callbacks::{Callbacks, Secrets};
 use doyen::jobs::context::Shared;
 use doyen::jobs::supervisor::stop_and_wait;
 use doyen::jobs::{ActiveJobs, Contexts, Records};
-use doyen::ports::{BinaryStore, Outbound};
+use doyen::ports::{BinaryStore, Outbound, UserDirectory};
 use doyen::runtime::tls;
 use doyen::service::{Parts, Service};
 use tokio::net::TcpListener;
@@ -34,6 +35,8 @@ pub enum StartError {
     Tls(#[from] tls::TlsError),
     #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Users(#[from] UsersFileError),
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
 }
@@ -43,6 +46,7 @@ pub enum StartError {
 pub async fn run(config: Config) -> Result<(), StartError> {
     let mut terminate = handler(SignalKind::terminate())?;
     let mut interrupt = handler(SignalKind::interrupt())?;
+    let users = users(&config)?;
     let data_dir = DataDir::open(&config.node.data_dir)?;
     let secure = secure(&config)?;
     let listener = TcpListener::bind(config.http.listen)
@@ -51,7 +55,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let address = listener.local_addr().context("the listener has no address")?;
 
     let (stop, serving) = watch::channel(true);
-    let (service, contexts) = build(&config, &data_dir, address, serving.clone()).await?;
+    let (service, contexts) = build(&config, &data_dir, address, users, serving.clone()).await?;
     let server = tokio::spawn({
         let (settings, service) = (config.http.clone(), service.clone());
         async move { http::serve(listener, http::router(service), &settings, secure, serving).await }
@@ -86,6 +90,14 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     Ok(())
 }
 
+fn users(config: &Config) -> Result<Option<Arc<dyn UserDirectory>>, StartError> {
+    let Some(path) = &config.security.users_file else { return Ok(None) };
+    if !config.http.listen.ip().is_loopback() {
+        tracing::warn!(listen = %config.http.listen, "passwords and tokens come unencrypted: put TLS in front");
+    }
+    Ok(Some(Arc::new(UsersFile::open(path, config.security.role_grants())?)))
+}
+
 fn handler(kind: SignalKind) -> Result<Signal, StartError> {
     Ok(signal(kind).context("cannot handle signals")?)
 }
@@ -108,6 +120,7 @@ async fn build(
     config: &Config,
     data_dir: &DataDir,
     address: SocketAddr,
+    users: Option<Arc<dyn UserDirectory>>,
     serving: watch::Receiver<bool>,
 ) -> Result<(Service, Contexts), StartError> {
     let store = EmbeddedStore::open(&data_dir.meta(), config.store.cache_bytes).context("cannot open the metadata")?;
@@ -148,6 +161,7 @@ async fn build(
         outbound,
         data: Arc::new(data),
         serving,
+        users,
     };
     Ok((Service::new(parts), contexts))
 }

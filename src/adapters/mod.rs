@@ -9,6 +9,7 @@ pub mod embedded;
 pub mod memory;
 pub mod outbound;
 pub mod process;
+pub mod users_file;
 
 /// Lower-case hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {

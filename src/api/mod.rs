@@ -3,3 +3,4 @@
 pub mod callbacks;
 pub mod driver;
 pub mod rest;
+pub mod tokens;

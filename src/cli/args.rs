@@ -39,6 +39,12 @@ pub struct Cli {
     /// Print the server's answer as it is, in JSON.
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub json: bool,
+    /// Who you are; the password is DOYEN_PASSWORD, or is asked for [env: DOYEN_USER=]
+    #[arg(long, global = true, value_name = "NAME", help_heading = GLOBAL)]
+    pub user: Option<String>,
+    /// A file with a token, instead of user and password [env: DOYEN_TOKEN=, the token itself]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "user", help_heading = GLOBAL)]
+    pub token_file: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -64,6 +70,12 @@ pub enum Command {
     Job(JobCommand),
     /// Print the version.
     Version,
+    /// Who may use servers: the users file on this machine.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Tokens, which programs use instead of passwords.
+    #[command(subcommand)]
+    Token(TokenCommand),
 }
 
 #[derive(Debug, Default, Args)]
@@ -237,6 +249,97 @@ pub struct SubmitArgs {
     /// Seconds to wait at most; the job goes on then
     #[arg(long, requires = "wait", value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=MAX_TIMEOUT_S))]
     pub timeout: Option<u64>,
+}
+
+/// Which users file.
+#[derive(Debug, Default, Args)]
+pub struct UserFile {
+    /// The users file [default: security.users-file of the configuration]
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The configuration [default: doyen.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Any key of the configuration
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl UserFile {
+    /// The configuration is that of a server.
+    pub fn server(&self) -> ServerArgs {
+        ServerArgs { config: self.config.clone(), set: self.set.clone(), ..ServerArgs::default() }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add a user. The password is asked for, or read from stdin if that is no terminal.
+    Add {
+        name: String,
+        /// What the user may do: admin, user, reader, or a role of the configuration; say it again for more
+        #[arg(long, required = true, value_delimiter = ',')]
+        role: Vec<String>,
+        /// No password lets the user in: only tokens do
+        #[arg(long, conflicts_with = "password_file")]
+        no_password: bool,
+        /// Read the password from this file's first line; - is stdin
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+        #[command(flatten)]
+        place: UserFile,
+    },
+    /// List the users.
+    List {
+        #[command(flatten)]
+        place: UserFile,
+    },
+    /// Remove a user.
+    Rm {
+        name: String,
+        #[command(flatten)]
+        place: UserFile,
+    },
+    /// Give a user another password.
+    Passwd {
+        name: String,
+        /// Read the password from this file's first line; - is stdin
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+        #[command(flatten)]
+        place: UserFile,
+    },
+    /// Give a user other roles.
+    Roles {
+        name: String,
+        #[arg(required = true)]
+        role: Vec<String>,
+        #[command(flatten)]
+        place: UserFile,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token, and print it: it is shown this once.
+    Create {
+        /// Whose [default: your own]
+        #[arg(long, value_name = "NAME")]
+        of: Option<String>,
+        /// What it permits, like jobs or jobs:read; say it again for more [default: all that the user may do]
+        #[arg(long, value_delimiter = ',')]
+        permission: Vec<String>,
+        /// How long it is good for, like 12h or 30d [default: 90d]
+        #[arg(long, value_name = "DURATION")]
+        life: Option<String>,
+        /// What it is for
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// List the tokens that are good.
+    List,
+    /// Make a token good for nothing.
+    Revoke { id: String },
 }
 
 /// A year: more is a mistake.

@@ -4,17 +4,19 @@
 //! idempotency key, so it is done once even if it was done already and only its answer was lost; it is tried for some rounds.
 
 use std::error::Error;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, note};
 use crate::runtime::random;
 use crate::runtime::tls;
 
@@ -34,6 +36,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(90);
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// The largest result that a server may keep, and what is around it.
 const MAX_ANSWER_BYTES: usize = (2 << 30) + (1 << 20);
+
+/// What 403 says of a permission that lacks; it says other things too.
+const NOT_AUTHORIZED: &[u8] = b"The supplied authentication is not authorized";
 
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -98,17 +103,21 @@ pub struct Client {
 impl Client {
     /// # Errors
     /// A URL that is none; or no TLS can be set up.
-    pub fn new(urls: &[String], trust: &Trust<'_>) -> Result<Self, Failure> {
+    pub fn new(urls: &[String], trust: &Trust<'_>, authorization: Option<HeaderValue>) -> Result<Self, Failure> {
         let given = urls.iter().map(|url| url.trim()).filter(|url| !url.is_empty());
         let servers = given.map(parse).collect::<Result<Vec<_>, _>>()?;
         if servers.is_empty() {
             return Err(Failure::new(Exit::Usage, "no server is named").hint("name one with --url or DOYEN_URL"));
+        }
+        if let (Some(_), Some(server)) = (&authorization, over_an_open_road(&servers)) {
+            note(format!("warning: {} is not https: whoever is on the way sees the password or token", shown(server)));
         }
         // That another part of the process was first is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(Policy::none())
+            .default_headers(authorization.map(|value| (AUTHORIZATION, value)).into_iter().collect())
             .user_agent(concat!("doyen/", env!("CARGO_PKG_VERSION")));
         // The system's certificates take time to read, and small containers have none.
         let secure = servers.iter().any(|server| server.scheme() == "https");
@@ -240,6 +249,15 @@ impl Client {
     }
 }
 
+/// A server that is not on this machine, and to which everything goes unencrypted.
+fn over_an_open_road(servers: &[Url]) -> Option<&Url> {
+    let is_here = |server: &Url| match server.host_str().unwrap_or_default() {
+        "localhost" => true,
+        host => host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback()),
+    };
+    servers.iter().find(|server| server.scheme() == "http" && !is_here(server))
+}
+
 /// A name as one part of a path.
 ///
 /// # Errors
@@ -324,7 +342,16 @@ fn refusal(answer: &Answer) -> Failure {
         status if status.is_client_error() => Exit::Refused,
         _ => Exit::ServerError,
     };
-    Failure::new(exit, super::answer::reason(answer))
+    let failure = Failure::new(exit, super::answer::reason(answer));
+    match answer.status {
+        StatusCode::UNAUTHORIZED => failure.hint(
+            "say who you are with --user NAME (the password is DOYEN_PASSWORD, or is asked for), --token-file or DOYEN_TOKEN",
+        ),
+        StatusCode::FORBIDDEN if answer.body.starts_with(NOT_AUTHORIZED) => {
+            failure.hint("your roles do not permit it, or the token does not: ask who keeps the users file")
+        }
+        _ => failure,
+    }
 }
 
 #[cfg(test)]
@@ -342,10 +369,19 @@ mod tests {
     }
 
     #[test]
+    fn only_this_machine_is_reached_safely_without_encryption() {
+        let open = |url: &str| over_an_open_road(&[parse(url).unwrap()]).is_some();
+        assert!(open("http://example.org") && open("http://10.0.0.1:8090"));
+        for safe in ["https://example.org", "http://localhost:8090", "http://127.0.0.1", "http://[::1]:8090"] {
+            assert!(!open(safe), "{safe}");
+        }
+    }
+
+    #[test]
     fn what_is_no_url_is_refused_without_being_repeated() {
         for wrong in ["localhost:8090", "ftp://h", "not a url"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
-        assert!(Client::new(&["".into(), " ".into()], &Trust { ca: &None, cert: &None, key: &None }).is_err());
+        assert!(Client::new(&["".into(), " ".into()], &Trust { ca: &None, cert: &None, key: &None }, None).is_err());
     }
 }

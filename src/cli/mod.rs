@@ -14,6 +14,9 @@ mod failure;
 mod job;
 mod output;
 mod progress;
+mod secrets;
+mod token;
+mod user;
 
 use std::process::ExitCode;
 
@@ -56,7 +59,7 @@ fn run(cli: &Cli, roles: Roles) -> Result<Exit, Failure> {
         Command::Shim(args) => return Ok((roles.shim)(args)),
         Command::Config(ConfigCommand::Default) => print(crate::config::reference())?,
         Command::Config(ConfigCommand::Check(args)) => {
-            args.load()?;
+            user::check(&args.load()?)?;
             note("the configuration is valid");
         }
         Command::Version if cli.json => print(&serde_json::json!({"version": VERSION}).to_string())?,
@@ -64,6 +67,8 @@ fn run(cli: &Cli, roles: Roles) -> Result<Exit, Failure> {
         Command::Binary(command) => ask(cli, async |session| binary::run(session, command).await)?,
         Command::Context(command) => ask(cli, async |session| context::run(session, command).await)?,
         Command::Job(command) => ask(cli, async |session| job::run(session, command).await)?,
+        Command::Token(command) => ask(cli, async |session| token::run(session, command).await)?,
+        Command::User(command) => user::run(cli.json, command)?,
     }
     Ok(Exit::Ok)
 }
@@ -88,10 +93,9 @@ impl Session {
 }
 
 fn ask(cli: &Cli, command: impl AsyncFnOnce(&Session) -> Result<(), Failure>) -> Result<(), Failure> {
-    let session = Session {
-        client: Client::new(&cli.url, &Trust { ca: &cli.ca, cert: &cli.cert, key: &cli.key })?,
-        json: cli.json,
-    };
+    let authorization = secrets::authorization(cli.user.as_deref(), cli.token_file.as_deref())?;
+    let trust = Trust { ca: &cli.ca, cert: &cli.cert, key: &cli.key };
+    let session = Session { client: Client::new(&cli.url, &trust, authorization)?, json: cli.json };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

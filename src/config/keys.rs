@@ -28,6 +28,8 @@ pub(super) fn shape(path: &[String]) -> Shape {
         ["drivers", _kind, key] if fields::<Driver>().contains(&key) => Shape::Value,
         ["drivers", _kind, "environment", _] => Shape::Value,
         ["drivers", _kind, "settings", ..] => Shape::Setting,
+        ["security", "roles"] => Shape::Table,
+        ["security", "roles", _role] => Shape::Value,
         [section, key] if section != "drivers" && keys(section).contains(&key) => Shape::Value,
         _ => Shape::Unknown,
     }
@@ -160,6 +162,9 @@ mod tests {
             ("drivers.mine.settings.spark.master", Shape::Setting),
             ("drivers.mine.environment.PATH", Shape::Value),
             ("drivers.mine.other", Shape::Unknown),
+            ("security.roles", Shape::Table),
+            ("security.roles.mine", Shape::Value),
+            ("security.roles.mine.other", Shape::Unknown),
         ] {
             assert_eq!(shape(&path(text)), expected, "{text}");
         }

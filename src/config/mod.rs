@@ -2,6 +2,7 @@
 //!
 //! Later layers win: defaults, file, environment, `--set`, flags. `load` is the way in.
 
+mod access;
 pub mod duration;
 mod error;
 mod keys;

@@ -1,7 +1,7 @@
 //! Every key, its unit and its default. `conf/doyen.toml` is the commented reference; a test holds the two together.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -152,6 +152,21 @@ pub struct Security {
     pub callback_hosts: Vec<String>,
     /// Lets `cp` and callbacks reach link-local addresses (where clouds keep credentials).
     pub allow_link_local: bool,
+    /// Who may use this server. None: everybody, for everything.
+    pub users_file: Option<PathBuf>,
+    /// What a browser shows when it asks for a password.
+    pub realm: String,
+    /// Users see and use only contexts of their own, which run as them.
+    pub use_as_proxy_user: bool,
+    /// Lets everybody read `/metrics`.
+    pub open_metrics: bool,
+    /// The longest that a token may be good for.
+    #[serde(with = "super::duration")]
+    pub max_token_life: Duration,
+    /// Proxies that tell a client's address in `X-Forwarded-For`.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Words of permissions by the name of the role.
+    pub roles: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -197,6 +212,8 @@ pub struct Log {
     pub format: LogFormat,
     /// Also writes `doyen.<node-name>.log` there.
     pub directory: Option<PathBuf>,
+    /// Also appends the audit log there.
+    pub audit_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -333,8 +350,23 @@ impl Default for Security {
             cp_directories: Vec::new(),
             callback_hosts: vec!["*".into()],
             allow_link_local: false,
+            users_file: None,
+            realm: "Sparkjobserver Private".into(),
+            use_as_proxy_user: false,
+            open_metrics: false,
+            max_token_life: 366 * 24 * 3600 * SECOND,
+            trusted_proxies: Vec::new(),
+            roles: built_in_roles(),
         }
     }
+}
+
+fn built_in_roles() -> BTreeMap<String, Vec<String>> {
+    let role = |name: &str, words: &[&str]| (name.to_owned(), words.iter().map(|&word| word.to_owned()).collect());
+    let read = ["binaries:read", "contexts:read", "data:read", "jobs:read", "metrics:read", "tokens:own"];
+    let mut work = vec!["binaries", "data:read", "data:upload", "data:delete", "jobs", "metrics:read", "tokens:own"];
+    work.extend(["contexts:read", "contexts:start", "contexts:delete"]);
+    BTreeMap::from([role("admin", &["*"]), role("user", &work), role("reader", &read)])
 }
 
 impl Default for Callbacks {
@@ -361,7 +393,7 @@ impl Default for Hocon {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info".into(), format: LogFormat::Auto, directory: None }
+        Self { level: "info".into(), format: LogFormat::Auto, directory: None, audit_file: None }
     }
 }
 

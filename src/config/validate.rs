@@ -43,14 +43,15 @@ pub(super) fn invalid(config: &Config) -> Vec<Invalid> {
     limits(config, &mut rules);
     drivers(&config.drivers.0, &mut rules);
     security(config, &mut rules);
+    super::access::rules(&config.security, &mut rules);
     log_level(&config.log.level, &mut rules);
     rules.0
 }
 
-struct Rules(Vec<Invalid>);
+pub(super) struct Rules(Vec<Invalid>);
 
 impl Rules {
-    fn hold(&mut self, holds: bool, keys: &[&str], message: impl Into<String>, hint: Option<&str>) {
+    pub(super) fn hold(&mut self, holds: bool, keys: &[&str], message: impl Into<String>, hint: Option<&str>) {
         if !holds {
             let keys = keys.iter().map(|&key| key.to_owned()).collect();
             self.0.push(Invalid { keys, message: message.into(), hint: hint.map(str::to_owned) });
@@ -81,15 +82,18 @@ fn node(config: &Config, rules: &mut Rules) {
 fn listen(config: &Config, rules: &mut Rules) {
     let address = config.http.listen;
     rules.hold(
-        config.http.insecure || config.tls.require_client_certificate || address.ip().is_loopback(),
+        config.http.insecure
+            || config.tls.require_client_certificate
+            || config.security.users_file.is_some()
+            || address.ip().is_loopback(),
         &["http.listen"],
         format!(
             "`http.listen` is {address}, which others can reach, and nothing authenticates them: \
              whoever reaches a job server runs code on it"
         ),
         Some(
-            "listen on 127.0.0.1 behind a proxy that authenticates, or, on a network that you trust, \
-             set `http.insecure = true`",
+            "name the users with `security.users-file`, listen on 127.0.0.1 behind a proxy that authenticates, or, on a \
+             network that you trust, set `http.insecure = true`",
         ),
     );
 }

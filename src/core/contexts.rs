@@ -137,7 +137,7 @@ pub fn check_context_name(name: &str) -> Result<(), ContextNameError> {
 
 /// The name of a context that is made for one job.
 pub fn ad_hoc_name(proxy_user: Option<&str>, id: &str, class: &str) -> String {
-    let prefix = proxy_user.map(|user| format!("{user}~")).unwrap_or_default();
+    let prefix = proxy_user.map(super::access::user_prefix).unwrap_or_default();
     format!("{prefix}{id}-{class}")
 }
 

@@ -114,6 +114,13 @@ pub fn job_callback(id: &str) -> String {
     format!("job-callbacks/{id}")
 }
 
+/// Tokens that clients hold instead of a password.
+pub const TOKENS: &str = "tokens/";
+
+pub fn token(id: &str) -> String {
+    format!("{TOKENS}{id}")
+}
+
 /// The last part of a key.
 pub fn leaf(key: &str) -> &str {
     key.rsplit('/').next().unwrap_or(key)

@@ -1,5 +1,6 @@
 //! The domain, pure: no IO, clock, randomness or async. Everything here is data, tables and decisions.
 
+pub mod access;
 pub mod binaries;
 pub mod callbacks;
 pub mod contexts;

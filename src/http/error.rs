@@ -4,9 +4,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::answer;
+use super::audit::Lacking;
 use crate::api::rest::{Answer, Cause, FailureAnswer};
 use crate::core::jobs::Failure;
-use crate::service::ServiceError;
+use crate::service::{ServiceError, wait_seconds};
 
 pub const CODE_HEADER: &str = "doyen-error";
 
@@ -129,9 +130,15 @@ fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
         E::DataNotFound(path) => {
             (S::BAD_REQUEST, "data-not-found", error(format!("Unable to delete data file '{path}'.")))
         }
-        E::Forbidden(_) => {
-            (S::FORBIDDEN, "forbidden", error("The supplied authentication is not authorized to access this resource"))
-        }
+        E::NoCredentials
+        | E::BadCredentials
+        | E::TooManyAttempts { .. }
+        | E::TooManyLogins
+        | E::NoUsers
+        | E::TokenNotFound(_)
+        | E::BadTokenWish(_)
+        | E::TooManyTokens { .. }
+        | E::Forbidden(_) => access(cause),
         E::StoreUnavailable(_) => {
             (S::SERVICE_UNAVAILABLE, "store-unavailable", error("The store is unavailable at the moment; try again"))
         }
@@ -140,6 +147,42 @@ fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
             let failure = Failure::new("InternalError", "see the server's log");
             (S::INTERNAL_SERVER_ERROR, "internal", Said::Failure("UNEXPECTED ERROR OCCURRED", failure))
         }
+    }
+}
+
+/// What is about who asks. The first three texts are those of the reference's framework.
+fn access(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
+    use ServiceError as E;
+    use StatusCode as S;
+    let text = |text: &str| Said::Text(text.into());
+    match cause {
+        E::NoCredentials => {
+            let words = "The resource requires authentication, which was not supplied with the request";
+            (S::UNAUTHORIZED, "no-credentials", text(words))
+        }
+        E::Forbidden(_) => {
+            let words = "The supplied authentication is not authorized to access this resource";
+            (S::FORBIDDEN, "forbidden", text(words))
+        }
+        E::TooManyAttempts { wait } => {
+            let words = format!("Too many failed attempts to log in; try again in {} s", wait_seconds(*wait));
+            (S::TOO_MANY_REQUESTS, "too-many-attempts", error(words))
+        }
+        E::TooManyLogins => {
+            let words = "Too many passwords wait to be verified; try again";
+            (S::SERVICE_UNAVAILABLE, "too-many-logins", error(words))
+        }
+        E::NoUsers => {
+            let words = "This server has no users, and so no tokens (security.users-file)";
+            (S::BAD_REQUEST, "no-users", error(words))
+        }
+        E::TokenNotFound(id) => (S::NOT_FOUND, "token-not-found", error(format!("No token with ID {id}"))),
+        E::BadTokenWish(why) => (S::BAD_REQUEST, "bad-token-wish", error(format!("No token is made: {why}"))),
+        E::TooManyTokens { max } => {
+            let words = format!("There are too many tokens ({max} of a user are good at once); revoke some");
+            (S::CONFLICT, "too-many-tokens", error(words))
+        }
+        _ => (S::UNAUTHORIZED, "bad-credentials", text("The supplied authentication is invalid")),
     }
 }
 
@@ -161,6 +204,12 @@ impl IntoResponse for HttpError {
             Said::Text(text) => answer::text(status, text),
         };
         response.headers_mut().insert(CODE_HEADER, HeaderValue::from_static(code));
+        if let ServiceError::Forbidden(permission) = self.0 {
+            response.extensions_mut().insert(Lacking(permission));
+        }
+        if let ServiceError::TooManyAttempts { wait } = self.0 {
+            response.headers_mut().insert(header::RETRY_AFTER, wait_seconds(wait).into());
+        }
         // The reference sends none with NO SLOTS AVAILABLE: how long the slots are taken nobody knows.
         let passing = status == StatusCode::SERVICE_UNAVAILABLE && !matches!(self.0, ServiceError::NoSlots { .. });
         if passing || matches!(self.0, ServiceError::KeyAtWork) {

@@ -6,6 +6,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
+use super::error::HttpError;
+use super::params::Who;
 use super::{Metrics, answer, openapi};
 use crate::api::rest::Answer;
 use crate::service::Service;
@@ -42,14 +44,18 @@ fn not_well(status: StatusCode, why: String) -> Response {
 
 /// Counters and gauges in the OpenMetrics text format
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, description = "OpenMetrics")))]
-pub async fn metrics(State(service): State<Service>, State(metrics): State<Arc<Metrics>>) -> Response {
-    let (jobs, contexts) = service.load();
+pub async fn metrics(
+    State(service): State<Service>,
+    State(metrics): State<Arc<Metrics>>,
+    Who(who): Who,
+) -> Result<Response, HttpError> {
+    let (jobs, contexts) = service.load(&who)?;
     // A store that is away leaves the figures as they were.
     if let Ok(counts) = service.callback_counts().await {
         metrics.callbacks(counts);
     }
     let kind = header::HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    answer::of_type(StatusCode::OK, kind, metrics.encode(jobs, contexts))
+    Ok(answer::of_type(StatusCode::OK, kind, metrics.encode(jobs, contexts)))
 }
 
 pub async fn openapi() -> Response {

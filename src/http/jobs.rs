@@ -137,7 +137,11 @@ pub async fn post(
         tokio::spawn(async move { service.submit_once(&who, once, submission).await })
     };
     match task.await.map_err(|e| ServiceError::Internal(e.to_string()))?? {
-        Submitted::Started(record) => Ok(answer::json(StatusCode::ACCEPTED, &Job::from(&record))),
+        Submitted::Started(record) => {
+            let mut response = answer::json(StatusCode::ACCEPTED, &Job::from(&record));
+            response.extensions_mut().insert(super::audit::Object(record.id));
+            Ok(response)
+        }
         Submitted::Ended(view) => results::sync_answer(&service, view).await,
     }
 }

@@ -1,6 +1,8 @@
 //! HTTP: routes, what requests hold, and which answer each outcome gets. No store is touched here.
 
 mod answer;
+mod audit;
+mod authentication;
 mod binaries;
 mod body;
 mod browser;
@@ -20,6 +22,7 @@ mod results;
 mod router;
 mod secure;
 mod server;
+mod tokens;
 mod unread;
 
 pub use metrics::Metrics;

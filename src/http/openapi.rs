@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::{binaries, callbacks, contexts, data, health, jobs, logs, results};
+use super::{binaries, callbacks, contexts, data, health, jobs, logs, results, tokens};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -35,6 +35,9 @@ use super::{binaries, callbacks, contexts, data, health, jobs, logs, results};
         data::post,
         data::delete,
         data::reset,
+        tokens::list,
+        tokens::post,
+        tokens::delete,
         health::ping,
         health::healthz,
         health::readyz,

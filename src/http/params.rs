@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-use super::secure::ClientName;
+use super::error::HttpError;
 use crate::service::{Principal, ServiceError};
 
 /// The query's pairs, decoded, in their order.
@@ -79,15 +79,15 @@ fn malformed(name: &str, value: &str, expected: &'static str) -> ServiceError {
     ServiceError::BadParameter { name: name.into(), value: value.into(), expected }
 }
 
-/// Who asks: whom the client's certificate names, or else `anonymous`.
+/// Who asks, as `authentication` has found out.
 pub struct Who(pub Principal);
 
 impl<S: Sync> FromRequestParts<S> for Who {
-    type Rejection = Infallible;
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let certified = parts.extensions.get::<ClientName>();
-        Ok(Self(certified.map_or_else(Principal::anonymous, |client| Principal { name: client.0.clone() })))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, HttpError> {
+        let found = parts.extensions.get::<Principal>().cloned();
+        found.map(Self).ok_or_else(|| HttpError(ServiceError::Internal("nobody asked who asks".into())))
     }
 }
 

@@ -10,7 +10,10 @@ use axum::response::Response;
 use axum::routing::get;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{Metrics, binaries, callbacks, contexts, data, drivers, health, idempotency, jobs, logs, results};
+use super::{
+    Metrics, authentication, binaries, callbacks, contexts, data, drivers, health, idempotency, jobs, logs, results,
+    tokens,
+};
 use crate::runtime::clock;
 use crate::service::Service;
 
@@ -58,6 +61,8 @@ pub fn router(service: Service) -> Router {
         .route("/v1/jobs/{id}/callbacks/replay", axum::routing::post(callbacks::replay))
         .route("/v1/drivers/{context}/attach", get(drivers::attach))
         .route("/v1/drivers/{context}/blobs/{sha256}", get(drivers::get_blob).put(drivers::put_blob))
+        .route("/v1/tokens", get(tokens::list).post(tokens::post))
+        .route("/v1/tokens/{id}", axum::routing::delete(tokens::delete))
         .route("/ping", get(health::ping))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -67,6 +72,7 @@ pub fn router(service: Service) -> Router {
         .method_not_allowed_fallback(health::no_method)
         .layer(axum::extract::DefaultBodyLimit::disable())
         .route_layer(from_fn(idempotency::layer))
+        .route_layer(from_fn_with_state(service.clone(), authentication::authenticate))
         .route_layer(from_fn_with_state(Arc::clone(&metrics), measure))
         .with_state(AppState { service, metrics });
     match cors {

@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use super::authentication::Peer;
 use super::params::pairs;
 use super::secure::{self, ClientName};
 use super::{answer, browser, unread};
@@ -91,6 +92,7 @@ pub async fn serve(
 
 /// One connection, until either side ends it.
 async fn hold(stream: TcpStream, tls: Option<Renewed>, door: Door, mut stopping: watch::Receiver<bool>) {
+    let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
     let opened = tokio::select! {
         opened = secure::open(stream, tls.as_ref()) => opened,
         // Nothing was asked yet.
@@ -101,6 +103,7 @@ async fn hold(stream: TcpStream, tls: Option<Renewed>, door: Door, mut stopping:
         Err(error) => return tracing::debug!(%error, "no TLS with a client"),
     };
     let service = service_fn(move |mut request: Request<Incoming>| {
+        peer.map(|peer| request.extensions_mut().insert(peer));
         if let Some(client) = &client {
             request.extensions_mut().insert(client.clone());
         }

@@ -6,6 +6,7 @@ pub mod data_files;
 pub mod launcher;
 pub mod meta_store;
 pub mod outbound;
+pub mod user_directory;
 
 pub use archives::{ArchiveError, ArchiveLimits, Archives};
 pub use binary_store::{BinaryStore, BlobError, BlobReader, BlobWriter};
@@ -15,3 +16,4 @@ pub use meta_store::{
     Change, Changes, Commit, CommitError, Entry, MetaStore, Precondition, ReadError, Revision, Write,
 };
 pub use outbound::{CallbackAnswer, CallbackRequest, Outbound, OutboundError};
+pub use user_directory::{Found, UserDirectory};

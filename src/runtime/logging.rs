@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +25,10 @@ const NOISY: [&str; 10] = [
     "tokio_tungstenite",
     "tungstenite",
 ];
+
+/// Modes of new files, less what the umask takes.
+const WORLD: u32 = 0o666;
+const PRIVATE: u32 = 0o600;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -48,16 +53,21 @@ pub fn file_name(node: &str) -> String {
     format!("doyen.{node}.log")
 }
 
+/// What is told of who did what, whatever the level.
+const AUDIT: &str = "audit";
+
 /// Sets up logging for the whole process. `level` is like `info` or `info,doyen::jobs=debug`. With `file`, lines of
-/// JSON are also appended there; its directory is made if need be.
+/// JSON are also appended there, and with `audit` those of that target; directories are made if need be.
 ///
 /// # Errors
 /// Nothing was set up: the level cannot be read, the file cannot be opened, or logging runs already.
-pub fn init(level: &str, format: Format, file: Option<&Path>) -> Result<(), LogError> {
+pub fn init(level: &str, format: Format, file: Option<&Path>, audit: Option<&Path>) -> Result<(), LogError> {
     let targets = targets(level)?;
-    let file = file.map(open).transpose()?.map(|file| json(Arc::new(file)));
-    let layers = vec![Some(console(format)), file].into_iter().flatten().collect::<Vec<_>>();
-    let layers = layers.with_filter(targets);
+    let file = file.map(|path| open(path, WORLD)).transpose()?.map(|file| json(Arc::new(file)));
+    let audit = audit.map(|path| open(path, PRIVATE)).transpose()?.map(|file| json(Arc::new(file)));
+    let logs = [Some(console(format)), file].into_iter().flatten().map(|log| log.with_filter(targets.clone()).boxed());
+    let audit = audit.map(|log| log.with_filter(Targets::new().with_target(AUDIT, LevelFilter::INFO)).boxed());
+    let layers: Vec<Boxed> = logs.chain(audit).collect();
     tracing_subscriber::registry().with(layers).try_init().map_err(|_| LogError::Twice)
 }
 
@@ -86,12 +96,12 @@ where
 }
 
 /// Each event is one write to a file that is opened for appending, so lines stay whole.
-fn open(path: &Path) -> Result<File, LogError> {
+fn open(path: &Path, mode: u32) -> Result<File, LogError> {
     let open = || {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)?;
         }
-        OpenOptions::new().create(true).append(true).open(path)
+        OpenOptions::new().create(true).append(true).mode(mode).open(path)
     };
     open().map_err(|source| LogError::File { path: path.to_owned(), source })
 }
@@ -130,7 +140,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("logs").join(file_name("n1"));
         for round in 1..=2 {
-            let layers = vec![json(Arc::new(open(&path).unwrap()))].with_filter(targets("info").unwrap());
+            let layers = vec![json(Arc::new(open(&path, WORLD).unwrap()))].with_filter(targets("info").unwrap());
             let subscriber = tracing_subscriber::registry().with(layers);
             tracing::subscriber::with_default(subscriber, || tracing::info!(job = "j1", round, "done"));
         }
@@ -147,6 +157,6 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let blocked = directory.path().join("file");
         std::fs::write(&blocked, "").unwrap();
-        assert!(matches!(open(&blocked.join("x.log")), Err(LogError::File { .. })));
+        assert!(matches!(open(&blocked.join("x.log"), WORLD), Err(LogError::File { .. })));
     }
 }

@@ -3,6 +3,8 @@
 
 pub mod clock;
 pub mod logging;
+pub mod passwords;
+pub mod private_file;
 pub mod processes;
 pub mod random;
 pub mod tls;

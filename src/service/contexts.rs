@@ -25,8 +25,9 @@ impl Service {
     pub fn list_contexts(&self, who: &Principal) -> Result<Vec<String>, ServiceError> {
         self.permit(who, Permission::ContextsRead)?;
         let listed = |handle: &Arc<ContextHandle>| !matches!(handle.phase(), Phase::Starting | Phase::Ended);
+        let all = self.contexts.registry().all();
         let mut names: Vec<String> =
-            self.contexts.registry().all().iter().filter(|h| listed(h)).map(|h| h.name.clone()).collect();
+            all.iter().filter(|h| listed(h)).filter_map(|h| self.shown_name(who, &h.name)).collect();
         names.sort();
         Ok(names)
     }
@@ -34,7 +35,7 @@ impl Service {
     /// The newest context of that name, also after it ended.
     pub async fn context(&self, who: &Principal, name: &str) -> Result<ContextRecord, ServiceError> {
         self.permit(who, Permission::ContextsRead)?;
-        let found = self.records.context_named(name).await?;
+        let found = self.records.context_named(&self.full_name(who, name)).await?;
         found.ok_or_else(|| ServiceError::ContextUnknown(name.into()))
     }
 
@@ -62,9 +63,12 @@ impl Service {
         self.permit(who, Permission::ContextsStart)?;
         let body = self.hocon(body)?;
         let wished = settings::wished(query, &body)?;
-        let mut wish = self.wish(who, name.into(), None, wished);
+        let mut wish = self.wish(who, self.new_full_name(who, name)?, None, wished);
         wish.claim = claim;
-        self.contexts.create(wish).await.map_err(context_error)
+        self.contexts.create(wish).await.map_err(context_error).map_err(|error| match error {
+            ServiceError::ContextExists(_) => ServiceError::ContextExists(name.into()),
+            other => other,
+        })
     }
 
     /// A context for one job, which ends with it.
@@ -90,7 +94,8 @@ impl Service {
     fn wish(&self, who: &Principal, name: String, id: Option<String>, wished: Object) -> CreateContext {
         let factory = settings::factory(&wished).unwrap_or_else(|| self.config.contexts.default_factory.clone());
         let kind = kinds::resolve(&self.config, &factory).ok();
-        let settings = settings::complete(wished, kind.as_ref().map(|kind| &kind.driver), &name, &factory);
+        let mut settings = settings::complete(wished, kind.as_ref().map(|kind| &kind.driver), &name, &factory);
+        self.set_proxy_user(who, &mut settings);
         let max_jobs = settings::max_jobs(&settings, self.config.jobs.max_per_context);
         let objection = settings::objection(&settings).or_else(|| max_jobs.as_ref().err().cloned());
         CreateContext {
@@ -108,7 +113,8 @@ impl Service {
 
     pub async fn stop_context(&self, who: &Principal, name: &str, force: bool) -> Result<Stopped, ServiceError> {
         self.permit(who, Permission::ContextsStop)?;
-        let handle = self.contexts.registry().named(name);
+        let full_name = self.full_name(who, name);
+        let handle = self.contexts.registry().named(&full_name);
         let handle = handle.ok_or_else(|| ServiceError::ContextNotFound(name.into()))?;
         let id = handle.id.clone();
         // Also when the caller goes away: a stop that has begun is finished.

@@ -1,5 +1,7 @@
 //! Why a use case did not do what was asked. `http` gives each its status code and its text.
 
+use std::time::Duration;
+
 use crate::core::idempotency::KeyError;
 use crate::core::jobs::Failure;
 use crate::jobs::StoreError;
@@ -85,7 +87,24 @@ pub enum ServiceError {
     KeyAtWork,
     #[error("too many idempotency keys are at work")]
     TooManyKeys,
-
+    #[error("nothing says who asks")]
+    NoCredentials,
+    #[error("the credentials are wrong")]
+    BadCredentials,
+    /// Of this user from this address; it is told in the same way whether there is the user.
+    #[error("too many failed attempts to log in")]
+    TooManyAttempts { wait: Duration },
+    #[error("too many passwords wait to be verified")]
+    TooManyLogins,
+    #[error("no users are configured")]
+    NoUsers,
+    #[error("no token {0}")]
+    TokenNotFound(String),
+    #[error("no such token can be made: {0}")]
+    BadTokenWish(String),
+    #[error("{max} tokens are good already")]
+    TooManyTokens { max: usize },
+    /// The permission that lacks.
     #[error("not authorized for {0}")]
     Forbidden(&'static str),
     /// For logs; clients are told less.

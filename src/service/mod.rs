@@ -1,5 +1,6 @@
 //! Use cases. Knows nothing of HTTP; permissions are checked here, and only here.
 
+mod authentication;
 mod binaries;
 mod callbacks;
 mod contexts;
@@ -13,6 +14,7 @@ mod keyed;
 mod permissions;
 mod settings;
 mod submit;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -22,9 +24,11 @@ use crate::config::Config;
 use crate::core::hocon;
 use crate::jobs::callbacks::Callbacks;
 use crate::jobs::{ActiveJobs, Contexts, Records};
-use crate::ports::{Archives, BinaryStore, DataFiles, Outbound};
+use crate::ports::{Archives, BinaryStore, DataFiles, Outbound, UserDirectory};
 
+pub use crate::core::access::Credentials;
 pub use crate::jobs::callbacks::CallbackCounts;
+pub use authentication::wait_seconds;
 pub use binaries::Upload;
 pub use callbacks::CallbackView;
 pub use contexts::Stopped;
@@ -32,8 +36,9 @@ pub use drivers::{AttachRefusal, Attached, Connection, Frame};
 pub use error::ServiceError;
 pub use idempotency::Keyed;
 pub use jobs::{JobView, LogChunk, ResultContent};
-pub use permissions::{Permission, Principal};
+pub use permissions::{Permission, Principal, Via};
 pub use submit::{Code, Submission, Submitted};
+pub use tokens::NewToken;
 
 /// All use cases. Cheap to clone.
 #[derive(Clone)]
@@ -51,6 +56,8 @@ pub struct Service {
     serving: watch::Receiver<bool>,
     drivers: drivers::DriverConnections,
     turns: idempotency::Turns,
+    /// None: everybody may do everything.
+    authentication: Option<Arc<authentication::Authentication>>,
 }
 
 /// What `Service` is made of.
@@ -65,11 +72,13 @@ pub struct Parts {
     pub outbound: Arc<dyn Outbound>,
     pub data: Arc<dyn DataFiles>,
     pub serving: watch::Receiver<bool>,
+    pub users: Option<Arc<dyn UserDirectory>>,
 }
 
 impl Service {
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, records, blobs, contexts, active, callbacks, archives, outbound, data, serving } = parts;
+        let Parts { config, records, blobs, contexts, active, callbacks, archives, outbound, data, serving, users } =
+            parts;
         Self {
             config,
             records,
@@ -83,6 +92,7 @@ impl Service {
             serving,
             drivers: drivers::DriverConnections::default(),
             turns: idempotency::Turns::default(),
+            authentication: users.map(|users| Arc::new(authentication::Authentication::new(users))),
         }
     }
 
@@ -105,8 +115,9 @@ impl Service {
     }
 
     /// Jobs that have not ended, and live contexts.
-    pub fn load(&self) -> (usize, usize) {
-        (self.active.count(), self.contexts.registry().all().len())
+    pub fn load(&self, who: &Principal) -> Result<(usize, usize), ServiceError> {
+        self.permit(who, Permission::MetricsRead)?;
+        Ok((self.active.count(), self.contexts.registry().all().len()))
     }
 
     fn hocon(&self, text: &str) -> Result<hocon::Object, ServiceError> {

@@ -98,11 +98,12 @@ impl Service {
         class: &str,
     ) -> Result<Arc<ContextHandle>, ServiceError> {
         if let Some(name) = &submission.context {
-            let handle = self.contexts.registry().named(name);
+            let handle = self.contexts.registry().named(&self.full_name(who, name));
             return handle.ok_or_else(|| ServiceError::ContextNotFound(name.clone()));
         }
         let id = random::id();
-        let name = ad_hoc_name(submission.proxy_user.as_deref(), &id, class);
+        let proxy_user = self.proxy_user(who, submission.proxy_user.as_deref());
+        let name = ad_hoc_name(proxy_user.as_deref(), &id, class);
         // An id begins with a digit, a context's name with a letter; the reference makes no difference here.
         self.create_ad_hoc(who, id, name, settings::wished_by_job(&submission.body)).await
     }

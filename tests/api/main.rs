@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod auth;
 mod binaries;
 mod contexts;
 mod data;

@@ -8,3 +8,5 @@ mod context;
 mod job;
 mod servers;
 mod support;
+mod token;
+mod user;

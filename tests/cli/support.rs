@@ -48,6 +48,7 @@ pub struct Seen {
     pub content_type: String,
     pub content_length: Option<u64>,
     pub idempotency_key: Option<String>,
+    pub authorization: String,
     pub body: Vec<u8>,
 }
 
@@ -128,8 +129,16 @@ async fn read(request: Request) -> Seen {
     let content_type = header("content-type").unwrap_or_default();
     let idempotency_key = header("idempotency-key");
     let content_length = header("content-length").map(|length| length.parse().unwrap());
+    let authorization = header("authorization").unwrap_or_default();
     let body = to_bytes(body, 64 << 20).await.unwrap().to_vec();
-    Seen { line: format!("{} {}", parts.method, parts.uri), content_type, content_length, idempotency_key, body }
+    Seen {
+        line: format!("{} {}", parts.method, parts.uri),
+        content_type,
+        content_length,
+        idempotency_key,
+        authorization,
+        body,
+    }
 }
 
 pub fn answer(status: u16, body: impl Into<Body>) -> Response {
