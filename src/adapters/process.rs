@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use rustix::process::Signal;
 use tokio::process::{Child, Command};
 
-use crate::api::driver::spec::{self, Spec};
+use crate::api::driver::spec::{self, Announced, Spec};
 use crate::ports::{LaunchError, Launched, Launcher};
 use crate::runtime::processes::{self, Process};
 
@@ -91,6 +91,15 @@ impl Launcher for ProcessLauncher {
         processes::alive(process(launched))
     }
 
+    async fn announce(&self, launched: &Launched, servers: &[String]) {
+        let directory = Path::new(&launched.directory);
+        if self.alive(launched)
+            && let Err(error) = announce(directory, servers)
+        {
+            tracing::warn!(directory = %directory.display(), %error, "a driver cannot be told where the server is");
+        }
+    }
+
     async fn kill(&self, launched: &Launched) {
         let shim = process(launched);
         // A stopped shim does not act, and as their subreaper it keeps together what runs below it.
@@ -103,6 +112,15 @@ impl Launcher for ProcessLauncher {
         until_none(|| processes::with_environment(&driver)).await;
         let _ = fs::remove_dir_all(&launched.directory);
     }
+}
+
+/// Whole or not at all, for the shim may read at any time.
+fn announce(directory: &Path, servers: &[String]) -> io::Result<()> {
+    let text = serde_json::to_vec(&Announced { servers: servers.to_vec() })?;
+    let partial = directory.join("servers.json.new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    file.write_all(&text)?;
+    fs::rename(partial, directory.join(spec::ANNOUNCED_FILE))
 }
 
 fn process(launched: &Launched) -> Process {

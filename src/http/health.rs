@@ -22,7 +22,7 @@ pub async fn ping() -> Response {
 #[utoipa::path(get, path = "/healthz", tag = "health",
     responses((status = 200, body = Answer), (status = 500, body = Answer)))]
 pub async fn healthz(State(service): State<Service>) -> Response {
-    match service.ready().await {
+    match service.healthy().await {
         Ok(()) => answer::success(StatusCode::OK, None),
         Err(why) => not_well(StatusCode::INTERNAL_SERVER_ERROR, why),
     }

@@ -9,6 +9,7 @@ mod browser;
 mod callbacks;
 mod contexts;
 mod data;
+mod drain;
 mod drivers;
 mod error;
 mod health;

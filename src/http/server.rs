@@ -14,15 +14,18 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::authentication::Peer;
+use super::drain::{self, Drain};
 use super::params::pairs;
 use super::secure::{self, ClientName};
 use super::{answer, browser, unread};
 use crate::api::rest::Answer;
 use crate::config::Http;
+use crate::runtime::clock;
 use crate::runtime::tls::Renewed;
 
 /// A client has this long for the head of a request.
@@ -31,8 +34,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Asked by probes, and by drivers, which have secrets of their own: no certificate is needed.
 const WITHOUT_CERTIFICATE: [&str; 4] = ["/ping", "/healthz", "/readyz", "/v1/drivers/"];
-/// Answered however busy the server is.
-const ALWAYS: [&str; 4] = ["/ping", "/readyz", "/metrics", "/v1/drivers/"];
+/// Answered however busy the server is, and while it stops.
+const ALWAYS: [&str; 5] = ["/ping", "/healthz", "/readyz", "/metrics", "/v1/drivers/"];
 
 const CERTIFICATE_MISSING: &str = "The resource requires a client certificate with a common name, which was not supplied (tls.require-client-certificate)";
 
@@ -51,52 +54,68 @@ struct Door {
     requests: Arc<Semaphore>,
     certificate_required: bool,
     settings: Arc<Http>,
+    drain: Drain,
 }
 
-/// Serves until `serving` turns false; then ends what is under way, within the grace.
+/// Serves until `serving` turns false; then ends what is under way, within the grace. Drivers need the listener for that:
+/// jobs end with logs and results that come over new connections.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     settings: &Http,
     secure: Option<Secure>,
-    mut serving: watch::Receiver<bool>,
+    serving: watch::Receiver<bool>,
 ) {
     let tracker = TaskTracker::new();
     let connections = Arc::new(Semaphore::new(settings.max_connections));
     let requests = Arc::new(Semaphore::new(settings.max_requests));
     let certificate_required = secure.as_ref().is_some_and(|secure| secure.certificate_required);
     let tls = secure.map(|secure| secure.config);
-    let door = Door { router, requests, certificate_required, settings: Arc::new(settings.clone()) };
-    loop {
-        let stream = tokio::select! {
-            // First those that wait already, so that a stop refuses none of them.
-            biased;
-            accepted = accept(&listener, &connections) => accepted,
-            () = stopped(&mut serving) => break,
-        };
-        let (stream, permit) = stream;
-        // Small answers must not wait for a full packet. A socket that is dead already fails later.
-        let _ = stream.set_nodelay(true);
-        let (door, tls, stopping) = (door.clone(), tls.clone(), serving.clone());
-        tracker.spawn(async move {
-            hold(stream, tls, door, stopping).await;
-            drop(permit);
-        });
-    }
+    let drain = Drain::new(serving);
+    let door =
+        Door { router, requests, certificate_required, settings: Arc::new(settings.clone()), drain: drain.clone() };
+    // Cancelled when only connections at rest are left, and drivers' transfers.
+    let closing = CancellationToken::new();
+    let accepting = async {
+        loop {
+            let (stream, permit) = accept(&listener, &connections).await;
+            // Small answers must not wait for a full packet. A socket that is dead already fails later.
+            let _ = stream.set_nodelay(true);
+            let (door, tls, closing) = (door.clone(), tls.clone(), closing.clone());
+            tracker.spawn(async move {
+                hold(stream, tls, door, closing).await;
+                drop(permit);
+            });
+        }
+    };
+    let left = tokio::select! {
+        () = accepting => return,
+        left = drained(&drain, settings.shutdown_grace) => left,
+    };
     drop(listener);
+    closing.cancel();
     tracker.close();
-    if tokio::time::timeout(settings.shutdown_grace, tracker.wait()).await.is_err() {
+    if tokio::time::timeout(left, tracker.wait()).await.is_err() {
         tracing::warn!("requests were still under way after http.shutdown-grace");
     }
 }
 
+/// Waits for the stop, and then for the requests under way, at most the grace. What is left of it.
+async fn drained(drain: &Drain, grace: Duration) -> Duration {
+    drain.stopping().await;
+    let began = clock::instant();
+    // Whoever is late is told of when the connections are cut.
+    let _ = tokio::time::timeout(grace, drain.over()).await;
+    grace.saturating_sub(clock::since(began))
+}
+
 /// One connection, until either side ends it.
-async fn hold(stream: TcpStream, tls: Option<Renewed>, door: Door, mut stopping: watch::Receiver<bool>) {
+async fn hold(stream: TcpStream, tls: Option<Renewed>, door: Door, closing: CancellationToken) {
     let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
     let opened = tokio::select! {
         opened = secure::open(stream, tls.as_ref()) => opened,
         // Nothing was asked yet.
-        () = stopped(&mut stopping), if tls.is_some() => return,
+        () = closing.cancelled(), if tls.is_some() => return,
     };
     let (stream, client) = match opened {
         Ok(opened) => opened,
@@ -117,7 +136,7 @@ async fn hold(stream: TcpStream, tls: Option<Renewed>, door: Door, mut stopping:
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = stopped(&mut stopping) => {
+        () = closing.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -125,11 +144,6 @@ async fn hold(stream: TcpStream, tls: Option<Renewed>, door: Door, mut stopping:
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
     }
-}
-
-async fn stopped(serving: &mut watch::Receiver<bool>) {
-    // The sender lives as long as the server.
-    let _ = serving.wait_for(|serving| !serving).await;
 }
 
 async fn accept(
@@ -149,7 +163,18 @@ async fn accept(
 }
 
 async fn answer_one(door: Door, request: Request<Incoming>) -> Result<Response, Infallible> {
-    let mut request = unread::read_to_the_end(request, door.settings.body_timeout);
+    let request = unread::read_to_the_end(request, door.settings.body_timeout);
+    let always = is_for(&request, &ALWAYS);
+    let under_way = if always { None } else { door.drain.begin() };
+    if under_way.is_none() && !always {
+        return Ok(drain::refusal());
+    }
+    let drain = door.drain.clone();
+    let response = answer_in_time(door, request).await?;
+    Ok(drain.finish(response, under_way))
+}
+
+async fn answer_in_time(door: Door, mut request: Request<Body>) -> Result<Response, Infallible> {
     let named = request.extensions().get::<ClientName>().is_some();
     if door.certificate_required && !named && !is_for(&request, &WITHOUT_CERTIFICATE) {
         return Ok(answer::text(StatusCode::UNAUTHORIZED, CERTIFICATE_MISSING));

@@ -13,8 +13,9 @@ use super::context::{ContextActor, ContextHandle, ContextMessage, ContextSetup, 
 use super::kinds::{self, Kind};
 use super::records::{Claim, StoreError};
 use crate::core::binaries::check_name;
-use crate::core::contexts::{ContextNameError, ContextRecord, ContextState, check_context_name};
+use crate::core::contexts::{ContextNameError, ContextRecord, ContextState, Process, check_context_name};
 use crate::core::jobs::{Failure, JobRecord, Outcome};
+use crate::ports::Launched;
 use crate::runtime::{clock, random};
 
 pub use super::context::Shared;
@@ -284,6 +285,11 @@ async fn recover(me: &ActorRef<SupervisorMessage>, shared: &Shared) -> Result<()
     for record in shared.records.live_contexts().await? {
         let of_context = jobs.remove(&record.id).unwrap_or_default();
         tracing::info!(context = %record.name, jobs = of_context.len(), "waiting for the driver of a context");
+        if let Some(Process { pid, start_ticks, directory }) = record.process.clone() {
+            // The driver knows where the server was that is no more.
+            let servers = shared.servers.borrow().clone();
+            shared.launcher.announce(&Launched { pid, start_ticks, directory }, &servers).await;
+        }
         // Its one job never came, or has ended.
         let is_left = record.ad_hoc && of_context.is_empty();
         let handle = start(me, shared, record, None, of_context).await?;

@@ -26,6 +26,9 @@ pub trait Launcher: Send + Sync + 'static {
     /// Whether the shim's process is still there.
     fn alive(&self, launched: &Launched) -> bool;
 
+    /// Tells a shim that another server has launched where servers are reached now. One that is gone need not know.
+    async fn announce(&self, launched: &Launched, servers: &[String]);
+
     /// Kills the shim and what it runs, at once, and removes its directory. For when it can no longer be reached.
     async fn kill(&self, launched: &Launched);
 }

@@ -70,7 +70,8 @@ impl Service {
         hello: Hello,
         frames: mpsc::Sender<Frame>,
     ) -> Result<Attached, AttachRefusal> {
-        if !*self.serving.borrow() {
+        // Also while the server stops: requests under way may wait for what this driver is about to say.
+        if self.drivers.closing.is_cancelled() {
             return Err(AttachRefusal::NotNow);
         }
         let handle = self.contexts.registry().with_id(context_id).ok_or(AttachRefusal::NoContext)?;

@@ -104,6 +104,14 @@ impl Service {
         if !*self.serving.borrow() {
             return Err("the server is stopping".into());
         }
+        self.healthy().await
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// In words why not.
+    pub async fn healthy(&self) -> Result<(), String> {
         self.records.check().await.map_err(|e| e.to_string())
     }
 

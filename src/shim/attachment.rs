@@ -92,6 +92,18 @@ impl Attachment {
         }
     }
 
+    /// Whether `due` would try a server now.
+    pub fn is_about_to_connect(&self, now: Instant) -> bool {
+        matches!(self.state, State::Pausing) && now >= self.deadline
+    }
+
+    /// Other servers are to be tried from now on.
+    pub fn announced(&mut self, servers: Vec<String>) {
+        self.servers = servers;
+        self.current = 0;
+        self.pause = FIRST_PAUSE;
+    }
+
     /// All servers, the attached one first.
     pub fn servers(&self) -> Vec<String> {
         let (before, from_current) = self.servers.split_at(self.current.min(self.servers.len()));

@@ -3,6 +3,7 @@
 //! One thread runs one loop (`shell`) over the ends of the conversation: `attachment` to a server, `driver` with its
 //! `channel`. What follows from their messages is decided in `ledger`, which is pure.
 
+mod announced;
 mod attachment;
 mod binaries;
 mod channel;

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use super::announced::Announced;
 use super::attachment::{self, Attachment};
 use super::binaries::{Binaries, Wanted};
 use super::driver::Driver;
@@ -56,6 +57,7 @@ pub struct Shell {
     ledger: Ledger,
     effects: Vec<Effect>,
     attachment: Attachment,
+    announced: Announced,
     driver: Driver,
     files: JobFiles,
     binaries: Binaries,
@@ -84,6 +86,7 @@ impl Shell {
             ledger: Ledger::new(spec.max_jobs),
             effects: Vec::new(),
             attachment: Attachment::new(&spec.context, spec.servers.clone(), spec.trust.clone().map(PathBuf::from)),
+            announced: Announced::new(directory),
             driver: Driver::none(),
             files: JobFiles::new(directory, spec.limits.job_log_bytes)?,
             binaries: Binaries::new(directory.join("binaries"), spec.limits.binary_cache_bytes),
@@ -166,6 +169,13 @@ impl Shell {
 
     fn due(&mut self) {
         let now = clock::instant();
+        if self.attachment.is_about_to_connect(now)
+            && let Some(servers) = self.announced.look()
+        {
+            self.report.say(&format!("servers are announced: {}", servers.join(", ")));
+            self.attachment.announced(servers);
+            self.transfer.set_servers(self.attachment.servers());
+        }
         if let Some(event) = self.attachment.due(now) {
             self.attachment_event(event);
         }

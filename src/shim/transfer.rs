@@ -11,7 +11,7 @@ use futures::StreamExt;
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::api::driver::attach::{Binary, BlobRef};
 use crate::api::driver::spec::Spec;
@@ -21,8 +21,6 @@ const AT_ONCE: usize = 4;
 const CHUNK_BYTES: usize = 64 << 10;
 /// How often all servers are asked for a binary that they do not give, before its jobs fail.
 const FETCH_ROUNDS: u32 = 3;
-/// And how often when they cannot be reached: over some 20 s.
-const CONNECT_ROUNDS: u32 = 8;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often content may change under an upload.
 const HASH_ATTEMPTS: u32 = 5;
@@ -50,6 +48,8 @@ pub struct Transfer {
     trust: Option<PathBuf>,
     /// The attached one first.
     servers: Mutex<Vec<String>>,
+    /// Ends pauses: a server has told that it is there.
+    renewed: Notify,
     /// Made when it is first needed: most drivers at rest never do.
     client: OnceLock<Client>,
     permits: Semaphore,
@@ -62,6 +62,7 @@ impl Transfer {
             secret: spec.secret.clone(),
             trust: spec.trust.clone().map(PathBuf::from),
             servers: Mutex::new(spec.servers.clone()),
+            renewed: Notify::new(),
             client: OnceLock::new(),
             permits: Semaphore::new(AT_ONCE),
         }
@@ -69,31 +70,33 @@ impl Transfer {
 
     pub fn set_servers(&self, servers: Vec<String>) {
         *self.servers.lock().unwrap_or_else(PoisonError::into_inner) = servers;
+        self.renewed.notify_waiters();
     }
 
-    /// Brings a binary to `path`, complete or not at all. Its size in bytes.
+    /// Brings a binary to `path`, complete or not at all. Its size in bytes. Tries until servers can be reached, however
+    /// long that takes.
     ///
     /// # Errors
-    /// When no server gave it after several rounds: the last reason.
+    /// When all servers answered, in several rounds, and none gave it: the last reason.
     pub async fn fetch(&self, binary: &Binary, path: &Path) -> Result<u64, TransferError> {
         let _permit = self.permits.acquire().await;
-        let mut pause = Duration::from_millis(100);
-        let mut round = 0;
+        let mut rounds = Rounds::default();
         loop {
-            round += 1;
-            let mut last = TransferError::NoServer;
+            let (mut last, mut all_answered) = (TransferError::NoServer, true);
+            // Anew in each round: another list may have come.
             for server in self.servers() {
                 match self.fetch_from(&server, binary, path).await {
                     Ok(size) => return Ok(size),
-                    Err(error) => last = error,
+                    Err(error) => {
+                        all_answered &= !is_outage(&error);
+                        last = error;
+                    }
                 }
             }
-            let rounds = if matches!(last, TransferError::Http(_)) { CONNECT_ROUNDS } else { FETCH_ROUNDS };
-            if round >= rounds {
-                return Err(last);
+            match rounds.failed(all_answered) {
+                Some(pause) => self.rest(pause).await,
+                None => return Err(last),
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 4).min(LONGEST_PAUSE);
         }
     }
 
@@ -145,8 +148,15 @@ impl Transfer {
                     Err(_) => {}
                 }
             }
-            tokio::time::sleep(pause).await;
+            self.rest(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn rest(&self, pause: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = self.renewed.notified() => {}
         }
     }
 
@@ -195,6 +205,33 @@ impl Transfer {
             let _ = self.client.set(builder.build().map_err(http)?);
         }
         self.client.get().ok_or(TransferError::NoServer)
+    }
+}
+
+/// Rounds of asking all servers, none of which gave what was asked for.
+#[derive(Default)]
+struct Rounds {
+    all: u32,
+    answered: u32,
+}
+
+impl Rounds {
+    /// Until the next round; `None` when there is to be none. An outage has no limit here: the shim ends itself after the
+    /// orphan timeout.
+    fn failed(&mut self, all_answered: bool) -> Option<Duration> {
+        let pause = Duration::from_millis(100 * 4_u64.pow(self.all.min(3))).min(LONGEST_PAUSE);
+        self.all = self.all.saturating_add(1);
+        self.answered += u32::from(all_answered);
+        (self.answered < FETCH_ROUNDS).then_some(pause)
+    }
+}
+
+/// No answer of a server: nothing came, or what stands before it says that it is away.
+fn is_outage(error: &TransferError) -> bool {
+    match error {
+        TransferError::Http(_) => true,
+        TransferError::Status { status, .. } => matches!(status.as_u16(), 502..=504),
+        _ => false,
     }
 }
 
@@ -248,4 +285,28 @@ fn chunks(path: &Path, limit_bytes: u64) -> std::io::Result<impl Iterator<Item =
 
 fn hex(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_waited_out_and_a_binary_that_no_server_has_is_given_up() {
+        let mut rounds = Rounds::default();
+        let waited: Duration = (0..150).map(|_| rounds.failed(false).expect("an outage has no end of its own")).sum();
+        assert!(waited > Duration::from_secs(600), "{waited:?}");
+        assert_eq!([(); 3].map(|()| rounds.failed(true).is_some()), [true, true, false]);
+    }
+
+    #[test]
+    fn a_proxy_without_its_server_is_an_outage_and_a_refusal_is_an_answer() {
+        let status = |code| TransferError::Status {
+            server: String::new(),
+            status: StatusCode::from_u16(code).unwrap(),
+            what: String::new(),
+        };
+        assert!([502, 503, 504].into_iter().all(|code| is_outage(&status(code))));
+        assert!(![401, 403, 404, 500].into_iter().any(|code| is_outage(&status(code))));
+    }
 }

@@ -5,11 +5,16 @@ use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::fixture::{Place, Reply, Server, WHEEL, eventually, jobs};
+use crate::fixture::{Connection, Place, Reply, Server, WHEEL, eventually, jobs};
 
-async fn refuses_connections(server: &Server) {
-    let address = server.address().to_owned();
-    eventually("a closed door", || async { tokio::net::TcpStream::connect(&address).await.is_err() }).await;
+/// SIGTERM, and waits until the server acts on it.
+async fn begin_to_stop(server: &Server) {
+    server.signal(Signal::TERM);
+    eventually("a stop", || async { server.get("/readyz").await.status == 503 }).await;
+}
+
+fn head(path: &str, more: &str) -> String {
+    format!("POST {path} HTTP/1.1\r\nhost: x\r\n{more}\r\n\r\n")
 }
 
 /// A port that the system gives to nobody who asks for any.
@@ -26,8 +31,7 @@ async fn a_request_under_way_is_answered_before_the_server_ends() {
     let request = server.request(Method::POST, path).body(gate.config().to_string());
     let asked = tokio::spawn(request.send());
     gate.reached().await;
-    server.signal(Signal::TERM);
-    refuses_connections(&server).await;
+    begin_to_stop(&server).await;
     gate.open();
     let answer = asked.await.unwrap().unwrap();
     let (status, text) = (answer.status(), answer.text().await.unwrap());
@@ -35,6 +39,76 @@ async fn a_request_under_way_is_answered_before_the_server_ends() {
     assert!(text.ends_with("\"result\":\"went on\"}"), "{text}");
     let (code, _place) = server.end().await;
     assert_eq!(code, Some(0));
+}
+
+#[tokio::test]
+async fn a_job_under_way_brings_its_log_while_the_server_stops() {
+    let server = Server::with_context(&["http.shutdown-grace=\"1m\""]).await;
+    let gate = server.gate("gate");
+    let path = "/jobs?appName=jobs&classPath=jobs.Prints&context=c&sync=true&timeout=60";
+    let asked = tokio::spawn(server.request(Method::POST, path).body(gate.config().to_string()).send());
+    gate.reached().await;
+    begin_to_stop(&server).await;
+    gate.let_pass("one");
+    gate.let_pass("two");
+    let answer = asked.await.unwrap().unwrap();
+    assert_eq!((answer.status().as_u16(), answer.headers()["connection"].to_str().unwrap()), (200, "close"));
+    let answer: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    let (code, place) = server.end().await;
+    assert_eq!(code, Some(0));
+    let server = Server::at(place, "127.0.0.1:0", &[]);
+    let log = server.get(&format!("/v1/jobs/{}/logs", answer["jobId"].as_str().unwrap())).await;
+    log.is_text(200, "at the gate\nthrough door one\nthrough door two\n");
+}
+
+#[tokio::test]
+async fn a_job_whose_body_comes_while_the_server_stops_gets_its_binary() {
+    let server = Server::with_context(&["http.shutdown-grace=\"1m\""]).await;
+    let (mut sync, mut create) = (Connection::to(&server).await, Connection::to(&server).await);
+    // Those who wait for `100 Continue` hear when their request is being handled.
+    let more = "connection: close\r\nexpect: 100-continue\r\ncontent-length: 2";
+    let path = "/jobs?appName=jobs&classPath=jobs.Echo&context=c&sync=true&timeout=60";
+    sync.send(head(path, more)).await;
+    create.send(head("/contexts/late", more)).await;
+    for connection in [&mut sync, &mut create] {
+        assert!(connection.answer().await.starts_with("HTTP/1.1 100 "));
+    }
+    begin_to_stop(&server).await;
+    sync.send("{}").await;
+    let answer = sync.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\"result\":{}}"), "{answer}");
+    // Its driver attaches only now.
+    create.send("{}").await;
+    let answer = create.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let (code, _place) = server.end().await;
+    assert_eq!(code, Some(0));
+}
+
+#[tokio::test]
+async fn who_comes_during_a_stop_is_sent_away_and_probes_are_answered() {
+    let server = Server::with_context(&["http.shutdown-grace=\"10m\""]).await;
+    let gate = server.gate("gate");
+    let path = "/jobs?appName=jobs&classPath=jobs.Waits&context=c&sync=true&timeout=60";
+    let asked = tokio::spawn(server.request(Method::POST, path).body(gate.config().to_string()).send());
+    gate.reached().await;
+    let mut idle = Connection::to(&server).await;
+    idle.send("GET /ping HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    idle.answer().await;
+    begin_to_stop(&server).await;
+    let refused = server.get("/jobs").await;
+    refused.refuses(503, "The server is stopping");
+    assert_eq!((refused.header("retry-after"), refused.header("connection")), ("5", "close"));
+    server.post("/contexts/d", "").await.refuses(503, "The server is stopping");
+    server.get("/readyz").await.refuses(503, "the server is stopping");
+    server.get("/ping").await.is_text(200, "pong");
+    server.get("/healthz").await.is_success(200);
+    assert_eq!(server.get("/metrics").await.status, 200);
+    gate.open();
+    assert_eq!(asked.await.unwrap().unwrap().status(), 200);
+    // Neither the connection at rest nor one on which nothing was asked is waited for.
+    let (code, _place) = server.end().await;
+    assert_eq!((code, idle.rest().await.as_str()), (Some(0), ""));
 }
 
 #[tokio::test]
@@ -81,6 +155,46 @@ async fn a_context_and_its_running_job_outlive_the_server() {
     gate.open();
     assert_eq!(server.ended(&id).await["result"], "went on");
     server.delete("/contexts/c").await.says(200, "SUCCESS", "Context stopped");
+}
+
+#[tokio::test]
+async fn after_a_crash_drivers_find_the_server_on_another_port() {
+    let server = Server::with_context(&[]).await;
+    let (gate, early) = (server.gate("gate"), server.gate("early"));
+    let (id, ended) = (server.waiting(&gate).await, server.waiting(&early).await);
+    let before = server.url.clone();
+    server.signal(Signal::KILL);
+    let (_, place) = server.end().await;
+    early.open();
+    // Taken, so that the next server is elsewhere.
+    let _taken = std::net::TcpListener::bind(before.strip_prefix("http://").unwrap());
+    let server = Server::at(place, "127.0.0.1:0", &[]);
+    assert_ne!(server.url, before);
+    assert_eq!(server.ended(&ended).await["result"], "went on");
+    server.sync("Echo", &json!({})).await.json(200);
+    gate.open();
+    assert_eq!(server.ended(&id).await["result"], "went on");
+    server.delete("/contexts/c").await.says(200, "SUCCESS", "Context stopped");
+}
+
+#[tokio::test]
+async fn a_context_whose_driver_does_not_come_back_is_stopped_without_it() {
+    for (settings, query) in [(["contexts.stop-grace=\"10m\""], "?force=true"), (["contexts.stop-grace=\"0s\""], "")] {
+        let server = Server::with_context(&[]).await;
+        let gate = server.gate("gate");
+        let id = server.waiting(&gate).await;
+        server.signal(Signal::KILL);
+        let (_, place) = server.end().await;
+        let driver_and_shim = place.processes();
+        for process in &driver_and_shim {
+            processes::signal(*process, Signal::STOP);
+        }
+        // Less than what drivers get that are told to stop.
+        let server = Server::at(place, "127.0.0.1:0", &[settings[0], "contexts.stop-wait=\"10s\""]);
+        server.delete(&format!("/contexts/c{query}")).await.says(200, "SUCCESS", "Context stopped");
+        assert!(!driver_and_shim.into_iter().any(processes::alive));
+        assert_eq!(server.ended(&id).await["status"], "ERROR");
+    }
 }
 
 #[tokio::test]

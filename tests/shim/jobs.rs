@@ -1,5 +1,6 @@
 //! Jobs: results, logs, binaries, and what a broken connection does to them.
 
+use doyen::ports::Launcher;
 use serde_json::{Value, json};
 
 use crate::server::Server;
@@ -181,6 +182,24 @@ async fn a_binary_that_nobody_has_fails_its_job() {
     assert_eq!(error["class"], "BinaryUnavailable");
     assert!(error["message"].as_str().unwrap().contains("404"), "{error}");
     assert_eq!(std::fs::read_dir(shim.path("binaries")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_fetch_outlasts_an_outage_and_goes_on_where_the_next_server_is() {
+    let (mut first, mut second) = (Server::start().await, Server::start().await);
+    let shim = Shim::start(&first).await;
+    let mut link = first.ready().await;
+    let hash = second.blobs.put(b"late");
+    first.blobs.fail(usize::MAX);
+    link.run_with("a", "read", json!({}), json!([wheel(&hash, 4)])).await;
+    eventually("more rounds than for an answer", || first.blobs.fetches(&hash) > 3).await;
+    drop(link);
+    drop(first);
+    shim.launcher.announce(&shim.launched, &[second.url()]).await;
+    let mut link = second.attachment().await;
+    assert_eq!(link.hello["running"], json!(["a"]));
+    while link.message().await != json!({"finished": {"job": "a", "result": ["late"]}}) {}
+    link.ack("a").await;
 }
 
 #[tokio::test]

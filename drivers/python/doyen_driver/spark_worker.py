@@ -4,6 +4,8 @@ import logging
 import os
 import shutil
 import signal
+import socket
+import time
 import warnings
 
 from pyspark import SparkConf, SparkContext
@@ -13,8 +15,14 @@ from pyspark.sql import SparkSession
 from sparkjobserver.api import SparkJob
 
 from .binaries import has_native_code
+from .failures import MAX_MESSAGE_CHARS, clip
 
 log = logging.getLogger("doyen")
+
+# What a job meets that speaks with a JVM as it dies. Its door may close a moment after the connection in use.
+CUT_OFF = ("Py4JNetworkError", "Py4JError", "ConnectionRefusedError", "ConnectionResetError", "BrokenPipeError")
+LOOKS = 5
+BETWEEN_LOOKS_SECONDS = 0.02
 
 
 def _do_not_stop(self):
@@ -55,6 +63,25 @@ class SparkLink:
         if self._custom:
             self._custom = False
             SparkContext._active_spark_context = self._context
+
+    def explain(self, error):
+        """After a job has failed: that the JVM has gone is the reason, whatever else the job met of that."""
+        for look in range(LOOKS if error["class"] in CUT_OFF else 1):
+            time.sleep(BETWEEN_LOOKS_SECONDS if look else 0)
+            if self._is_jvm_gone():
+                message = "the context has ended: the JVM of Spark has ended (%s)" % error["message"]
+                return dict(error, message=clip(message, MAX_MESSAGE_CHARS))
+        return error
+
+    def _is_jvm_gone(self):
+        door = self._gateway.gateway_parameters
+        try:
+            socket.create_connection((door.address, door.port), 1.0).close()
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            pass  # it is there, but short of something
+        return False
 
     def reset(self):
         """After a job has been answered: its local properties, such as a scheduler pool, are not the next one's."""

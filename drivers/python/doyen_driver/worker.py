@@ -94,6 +94,8 @@ class Worker:
         try:
             if self._link is not None:
                 self._link.end()
+                if isinstance(outcome, tuple) and outcome[0] == "failed":
+                    outcome[1]["error"] = self._link.explain(outcome[1]["error"])
         finally:
             self._log.end()
         return self._encoded(outcome)

@@ -91,6 +91,12 @@ class Slow(Base):
         context.sparkContext.parallelize([1, 2], 2).foreach(slow)
 
 
+class AsksOnAndOn(Base):
+    def run_job(self, context, runtime, data):
+        while True:
+            context.sparkContext._jsc.sc().isStopped()
+
+
 class ByVersion(Base):
     """A function of a module that is imported on the executors."""
     def run_job(self, context, runtime, data):
@@ -297,6 +303,17 @@ class OtherContexts(unittest.TestCase):
         os.kill(java[0], 9)
         self.assertEqual(driver.process.wait(20), 1)
         wait_for(lambda: not alive(pids), what="Spark's Python daemon to see that its JVM has gone")
+
+    def test_a_job_that_meets_the_end_of_the_jvm_says_so(self):
+        driver = self.start()
+        driver.ready()
+        binary = wheel(driver.path("binaries"), "jobs", {"jobs.py": SPARK_JOBS})
+        job = driver.submit("jobs.AsksOnAndOn", [binary])
+        driver.wait(job, ("accepted",))
+        os.kill(next(pid for pid in descendants(driver.process.pid) if program(pid) == "java"), 9)
+        kind, fields = driver.end_of(job)
+        self.assertEqual(kind, "failed", fields)
+        self.assertIn("the context has ended: the JVM of Spark has ended", fields["error"]["message"])
 
     def test_end_of_file_while_spark_starts(self):
         driver = self.start()

@@ -8,6 +8,8 @@ use super::Raw;
 
 /// Name of the file in the shim's directory.
 pub const FILE: &str = "spec.json";
+/// Name of the file beside it, which a server writes when it takes up a driver that an older one has started.
+pub const ANNOUNCED_FILE: &str = "servers.json";
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Spec {
@@ -33,6 +35,13 @@ pub struct Spec {
     pub settings: Raw,
     pub max_jobs: u32,
     pub limits: Limits,
+}
+
+/// Where servers are reached now, whatever `spec.json` says.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Announced {
+    /// Base URLs.
+    pub servers: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

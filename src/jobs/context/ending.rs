@@ -104,7 +104,9 @@ impl State {
         }
         self.phase.send_replace(Phase::Stopping);
         let grace = if force { Duration::ZERO } else { self.shared.config.contexts.stop_grace };
-        let kill_at = clock::instant() + grace + STOP_SLACK;
+        // Who is not attached does not hear of it, and cannot end in order.
+        let slack = if self.connection.is_some() { STOP_SLACK } else { Duration::ZERO };
+        let kill_at = clock::instant() + grace + slack;
         self.kill_at = Some(self.kill_at.map_or(kill_at, |before| before.min(kill_at)));
         self.send_stop(force);
     }
