@@ -15,6 +15,7 @@ use doyen::adapters::embedded::data_dir::DataDir;
 use doyen::adapters::outbound::HttpOutbound;
 use doyen::core::jobs::{JobRecord, JobState, Outcome};
 use doyen::core::keys;
+use doyen::core::supervision::Retry;
 use doyen::jobs::Records;
 use doyen::jobs::callbacks::{Callbacks, Secrets};
 use doyen::ports::{Commit, MetaStore, Write};
@@ -120,6 +121,9 @@ fn job(callback: String) -> JobRecord {
         failure: None,
         result: None,
         log: None,
+        retry: Retry::default(),
+        assigned_ms: None,
+        attempts: Vec::new(),
     }
 }
 

@@ -11,6 +11,7 @@ use doyen::adapters::embedded::data_dir::DataDir;
 use doyen::core::binaries::{BinaryType, BlobRef};
 use doyen::core::contexts::{Attachment, ContextRecord, ContextState};
 use doyen::core::jobs::{BinaryUse, JobRecord, JobState, Outcome};
+use doyen::core::supervision::{Life, Retry};
 use doyen::jobs::Records;
 use doyen::ports::Revision;
 use doyen::runtime::{clock, random};
@@ -45,6 +46,11 @@ fn context() -> ContextRecord {
         ui_url: None,
         failure: None,
         initialized: true,
+        life: Life::default(),
+        restarts: 0,
+        lost: None,
+        stopped_because: None,
+        birth: None,
     }
 }
 
@@ -65,6 +71,9 @@ fn job(context: &ContextRecord) -> JobRecord {
         failure: None,
         result: None,
         log: None,
+        retry: Retry::default(),
+        assigned_ms: None,
+        attempts: Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! ProcessLauncher: a shim as a process of this machine.
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -100,17 +101,35 @@ impl Launcher for ProcessLauncher {
         }
     }
 
-    async fn kill(&self, launched: &Launched) {
+    async fn kill(&self, launched: &Launched) -> bool {
         let shim = process(launched);
         // A stopped shim does not act, and as their subreaper it keeps together what runs below it.
         if processes::signal(shim, Signal::STOP) {
             until_none(|| if processes::alive(shim) { processes::descendants(shim.pid) } else { Vec::new() }).await;
         }
-        until_none(|| if processes::alive(shim) { vec![shim] } else { Vec::new() }).await;
+        let shim_gone = until_none(|| if processes::alive(shim) { vec![shim] } else { Vec::new() }).await;
         // The driver of a shim that had ended before lost its parent; it is known by its environment.
         let driver = format!("DOYEN_DRIVER_DIR={}/work", launched.directory);
-        until_none(|| processes::with_environment(&driver)).await;
+        let driver_gone = until_none(|| processes::with_environment(&driver)).await;
         let _ = fs::remove_dir_all(&launched.directory);
+        shim_gone && driver_gone
+    }
+
+    async fn sweep(&self, keep: &HashSet<String>) {
+        let entries = fs::read_dir(&self.base).into_iter().flatten().flatten();
+        for directory in entries.map(|entry| entry.path().display().to_string()).filter(|path| !keep.contains(path)) {
+            tracing::info!(%directory, "removing what is left of an ended driver");
+            let shim = ["shim", "--directory", directory.as_str()];
+            let shims = processes::with_arguments(&shim);
+            // Its directory goes first: a shim that is overlooked ends itself and its driver.
+            let _ = fs::remove_dir_all(&directory);
+            for Process { pid, start_ticks } in shims {
+                self.kill(&Launched { pid, start_ticks, directory: directory.clone() }).await;
+            }
+            let driver = format!("DOYEN_DRIVER_DIR={directory}/work");
+            until_none(|| processes::with_environment(&driver)).await;
+            let _ = fs::remove_dir_all(&directory);
+        }
     }
 }
 
@@ -127,15 +146,17 @@ fn process(launched: &Launched) -> Process {
     Process { pid: launched.pid, start_ticks: launched.start_ticks }
 }
 
-async fn until_none(list: impl Fn() -> Vec<Process>) {
+/// Whether they are gone.
+async fn until_none(list: impl Fn() -> Vec<Process>) -> bool {
     for _ in 0..KILL_ROUNDS {
         let left = list();
         if left.is_empty() {
-            return;
+            return true;
         }
         for process in left {
             processes::signal(process, Signal::KILL);
         }
         tokio::time::sleep(KILL_AGAIN).await;
     }
+    false
 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::driver::Progress;
 use crate::core::binaries::BinaryRecord;
 use crate::core::contexts::ContextRecord;
-use crate::core::jobs::{BinaryUse, Failure, JobRecord};
+use crate::core::jobs::{BinaryUse, Failure, JobAttempt, JobRecord};
 use crate::core::timestamp;
 
 /// `{"status","result"}`; `result` is left out when there is nothing to say.
@@ -169,6 +169,14 @@ pub struct ContextDetails {
     /// Why it ended, when it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Cause>,
+    /// Restarts in a row, of a context that is supervised.
+    pub restarts: u32,
+    /// Why the attempt before this one was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Cause>,
+    /// Why the server itself stopped it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_because: Option<String>,
 }
 
 impl From<&ContextRecord> for ContextDetails {
@@ -182,6 +190,9 @@ impl From<&ContextRecord> for ContextDetails {
             attempt: record.attempt,
             settings: RawValue::from_string(record.settings.clone()).expect("settings are stored as JSON"),
             failure: record.failure.as_ref().map(Cause::from),
+            restarts: record.restarts,
+            lost: record.lost.as_ref().map(Cause::from),
+            stopped_because: record.stopped_because.clone(),
         }
     }
 }
@@ -201,6 +212,34 @@ pub struct JobDetails {
     /// Size of its log, once it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_bytes: Option<u64>,
+    /// How often it may run again when it is lost.
+    pub retries: u32,
+    /// The attempts before this one that came to nothing, oldest first.
+    pub attempts: Vec<LostAttempt>,
+}
+
+/// An attempt of a job that was lost.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LostAttempt {
+    /// The attempt of the context that ran it.
+    pub attempt: u32,
+    pub node: String,
+    pub start_time: String,
+    pub end_time: String,
+    pub why: String,
+}
+
+impl From<&JobAttempt> for LostAttempt {
+    fn from(attempt: &JobAttempt) -> Self {
+        Self {
+            attempt: attempt.attempt,
+            node: attempt.node.clone(),
+            start_time: timestamp::text(attempt.started_ms),
+            end_time: timestamp::text(attempt.ended_ms),
+            why: attempt.why.clone(),
+        }
+    }
 }
 
 /// A binary as it was when the job was submitted.
@@ -240,6 +279,8 @@ impl JobDetails {
             binaries: record.binaries.iter().map(binary).collect(),
             progress: progress.map(|Progress { done, total, text, .. }| JobProgress { done, total, text }),
             log_bytes: record.log.as_ref().map(|log| log.size_bytes),
+            retries: record.retry.retries,
+            attempts: record.attempts.iter().map(LostAttempt::from).collect(),
         }
     }
 }

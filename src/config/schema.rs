@@ -80,6 +80,13 @@ pub struct Tls {
 pub struct Jobs {
     #[serde(with = "super::duration")]
     pub sync_timeout: Duration,
+    /// How often a job that is lost with its driver runs again, when it says nothing of it.
+    pub retries: u32,
+    /// The most that a job may ask for.
+    pub max_retries: u32,
+    /// Time before the first retry; doubles for each further one.
+    #[serde(with = "super::duration")]
+    pub retry_backoff: Duration,
     /// The longest that a client may wait with `timeout=` or `wait=`.
     #[serde(with = "super::duration")]
     pub max_wait: Duration,
@@ -111,6 +118,22 @@ pub struct Contexts {
     /// How long the server waits for a driver that it lost sight of, before the context has failed. Longer than `orphan-timeout`.
     #[serde(with = "super::duration")]
     pub fence_wait: Duration,
+    /// Whether a context whose driver is lost gets another.
+    pub supervise: bool,
+    /// So often in a row.
+    pub max_restarts: u32,
+    /// Time before the first; doubles for each further one.
+    #[serde(with = "super::duration")]
+    pub restart_backoff: Duration,
+    /// A context that ran so long is well: its restarts are forgotten.
+    #[serde(with = "super::duration")]
+    pub healthy_after: Duration,
+    /// A context that had no job for so long is stopped; 0 is never.
+    #[serde(with = "super::duration")]
+    pub idle_timeout: Duration,
+    /// A context is stopped at this age; 0 is never.
+    #[serde(with = "super::duration")]
+    pub max_lifetime: Duration,
 }
 
 /// Kinds of driver by name.
@@ -294,6 +317,9 @@ impl Default for Jobs {
     fn default() -> Self {
         Self {
             sync_timeout: 10 * SECOND,
+            retries: 0,
+            max_retries: 20,
+            retry_backoff: SECOND,
             max_wait: 3600 * SECOND,
             max_per_context: 8,
             list_limit: 50,
@@ -315,6 +341,12 @@ impl Default for Contexts {
             stop_wait: 30 * SECOND,
             orphan_timeout: 600 * SECOND,
             fence_wait: 660 * SECOND,
+            supervise: false,
+            max_restarts: 3,
+            restart_backoff: SECOND,
+            healthy_after: 600 * SECOND,
+            idle_timeout: Duration::ZERO,
+            max_lifetime: Duration::ZERO,
         }
     }
 }

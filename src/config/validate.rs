@@ -215,6 +215,12 @@ fn limits(config: &Config, rules: &mut Rules) {
         format!("`hocon.max-depth` is over {MAX_HOCON_DEPTH}"),
         None,
     );
+    rules.hold(
+        jobs.retries <= jobs.max_retries,
+        &["jobs.retries", "jobs.max-retries"],
+        "`jobs.retries` is over `jobs.max-retries`",
+        None,
+    );
     let factory = !contexts.default_factory.trim().is_empty();
     rules.hold(factory, &["contexts.default-factory"], "`contexts.default-factory` is empty", None);
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::binaries::{NameError, check_name};
 use super::jobs::Failure;
+use super::supervision::{Birth, Life};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -91,6 +92,19 @@ pub struct ContextRecord {
     /// Whether it has ever run: its creation was answered with success.
     #[serde(default)]
     pub initialized: bool,
+    #[serde(default)]
+    pub life: Life,
+    /// Restarts in a row; forgotten after a time of good health.
+    #[serde(default)]
+    pub restarts: u32,
+    /// Why the attempt before this one was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Failure>,
+    /// Why the server itself stopped it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_because: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub birth: Option<Birth>,
 }
 
 /// A shim's process: known by id and start time, never by id alone.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::binaries::{BinaryType, BlobRef};
+use super::supervision::Retry;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -128,7 +129,31 @@ pub struct JobRecord {
     pub result: Option<ResultPlace>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<BlobRef>,
+    /// Whether it runs again when it is lost.
+    #[serde(default, skip_serializing_if = "Retry::is_none")]
+    pub retry: Retry,
+    /// When it was given to the attempt that it is in, when that is not its first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assigned_ms: Option<i64>,
+    /// The attempts before this one, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<JobAttempt>,
 }
+
+/// An attempt of a job that came to nothing, so that another followed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct JobAttempt {
+    /// The attempt of the context that ran it.
+    pub attempt: u32,
+    pub node: String,
+    pub started_ms: i64,
+    pub ended_ms: i64,
+    pub why: String,
+}
+
+/// The longest `why`, in bytes: a driver's last lines may be long.
+const MAX_WHY_BYTES: usize = 2000;
 
 /// How a job ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,6 +195,27 @@ impl JobRecord {
             }
         };
         (record, inline)
+    }
+
+    /// The record of a job that is to run again: its attempt has become one of the past.
+    pub fn lost(&self, node: &str, why: &str, now_ms: i64) -> Self {
+        let started_ms = self.assigned_ms.unwrap_or(self.started_ms);
+        let end = (0..=MAX_WHY_BYTES.min(why.len())).rev().find(|end| why.is_char_boundary(*end)).unwrap_or(0);
+        let attempt = JobAttempt {
+            attempt: self.attempt,
+            node: node.into(),
+            started_ms,
+            ended_ms: now_ms.max(started_ms),
+            why: why[..end].into(),
+        };
+        let mut record = Self { state: JobState::Restarting, ..self.clone() };
+        record.attempts.push(attempt);
+        record
+    }
+
+    /// The record of a job that is given to another attempt.
+    pub fn again(&self, attempt: u32, now_ms: i64) -> Self {
+        Self { state: JobState::Started, attempt, assigned_ms: Some(now_ms), ..self.clone() }
     }
 }
 

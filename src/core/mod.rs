@@ -8,4 +8,5 @@ pub mod hocon;
 pub mod idempotency;
 pub mod jobs;
 pub mod keys;
+pub mod supervision;
 pub mod timestamp;

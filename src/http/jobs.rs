@@ -12,7 +12,7 @@ use super::idempotency::{IdempotencyKey, Once};
 use super::params::{Params, Who};
 use super::{answer, body, results};
 use crate::api::rest::{Answer, Cause, FailureAnswer, Job, JobDetails};
-use crate::service::{Code, Service, ServiceError, Submission, Submitted};
+use crate::service::{Code, Service, ServiceError, Submission, Submitted, WishedRetry};
 
 /// Jobs, newest first
 #[utoipa::path(get, path = "/jobs", tag = "jobs",
@@ -103,7 +103,10 @@ pub async fn delete(
         ("cp" = Option<String>, Query,), ("mainClass" = Option<String>, Query,),
         ("context" = Option<String>, Query,), ("sync" = Option<bool>, Query,),
         ("timeout" = Option<i32>, Query, description = "Seconds that a sync request waits: 10"),
-        ("callbackUrl" = Option<String>, Query,), ("spark.proxy.user" = Option<String>, Query,)),
+        ("callbackUrl" = Option<String>, Query,), ("spark.proxy.user" = Option<String>, Query,),
+        ("retries" = Option<u32>, Query, description = "How often it runs again when it is lost with its driver"),
+        ("retry-backoff" = Option<String>, Query, description = "Time before the first retry; doubles: `1s`"),
+        ("retry-on" = Option<String>, Query, description = "`loss`, or `any`: also when it fails by itself")),
     request_body(content = String, content_type = "text/plain"),
     responses((status = 200, description = "sync: `{jobId, result}`"), (status = 202, body = Job),
         (status = 400, body = Answer), (status = 404, body = Answer), (status = 409, body = Answer),
@@ -130,6 +133,11 @@ pub async fn post(
         proxy_user: params.owned("spark.proxy.user"),
         sync,
         claim: None,
+        retry: WishedRetry {
+            retries: params.owned("retries"),
+            backoff: params.owned("retry-backoff"),
+            on: params.owned("retry-on"),
+        },
     };
     // In a task of its own: a client that goes away does not leave a job half submitted.
     let task = {

@@ -112,7 +112,7 @@ fn parts(
             if most == 0 {
                 return;
             }
-            let LogChunk { text, next_offset, size_bytes, job_ended } =
+            let LogChunk { bytes, next_offset, size_bytes, job_ended } =
                 match service.job_log(&who, &id, offset, most).await {
                     Ok(chunk) => chunk,
                     Err(error) => {
@@ -122,9 +122,9 @@ fn parts(
                 };
             // A log that was cut because it grew too long is shorter than what was read of it.
             offset = next_offset.min(size_bytes.max(offset));
-            if !text.is_empty() {
+            if !bytes.is_empty() {
                 offset = next_offset;
-                yield Ok(Bytes::from(text));
+                yield Ok(Bytes::from(bytes));
                 continue;
             }
             if size_bytes < offset && !job_ended {

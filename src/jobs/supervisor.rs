@@ -3,7 +3,7 @@
 //! On one node it is an actor of this process. In the cluster it is the singleton on the owner, and what it launches
 //! here it will ask of the chosen node.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -15,6 +15,7 @@ use super::records::{Claim, StoreError};
 use crate::core::binaries::check_name;
 use crate::core::contexts::{ContextNameError, ContextRecord, ContextState, Process, check_context_name};
 use crate::core::jobs::{Failure, JobRecord, Outcome};
+use crate::core::supervision::Life;
 use crate::ports::Launched;
 use crate::runtime::{clock, random};
 
@@ -64,6 +65,7 @@ pub struct CreateContext {
     /// Nested, as JSON text.
     pub settings: String,
     pub max_jobs: u32,
+    pub life: Life,
     pub ad_hoc: bool,
     pub principal: String,
     /// What is wrong with the settings, when something is: the context is recorded as failed.
@@ -206,6 +208,11 @@ async fn create(
         ui_url: None,
         failure: objection.clone(),
         initialized: false,
+        life: wish.life,
+        restarts: 0,
+        lost: None,
+        stopped_because: None,
+        birth: super::context::birth(),
     };
     if objection.is_some() {
         record.state = ContextState::Error;
@@ -232,13 +239,14 @@ async fn start(
 ) -> Result<Arc<ContextHandle>, CreateError> {
     let slots = Arc::new(Semaphore::new(record.max_jobs as usize));
     let first = match record.state {
-        ContextState::Running => Phase::Detached,
+        ContextState::Running | ContextState::Restarting => Phase::Detached,
         ContextState::Stopping => Phase::Stopping,
         _ => Phase::Starting,
     };
     let (phase, phase_view) = watch::channel(first);
-    let is_created = matches!(record.state, ContextState::Running | ContextState::Stopping);
+    let is_created = matches!(record.state, ContextState::Running | ContextState::Restarting | ContextState::Stopping);
     let (created, created_view) = watch::channel(is_created.then_some(Ok(())));
+    let (secret_hash, secret_hash_view) = watch::channel(record.secret_hash.clone());
     let is_python = match &new {
         Some((kind, _)) => kind.is_python(),
         None => kinds::resolve(&shared.config, &record.kind).is_ok_and(|kind| kind.is_python()),
@@ -251,6 +259,7 @@ async fn start(
         slots: Arc::clone(&slots),
         phase,
         created,
+        secret_hash,
     };
     let name = Some(format!("context-{}", record.id));
     let spawned = ContextActor::spawn_linked(name, ContextActor, setup, me.get_cell()).await;
@@ -263,7 +272,7 @@ async fn start(
         max_jobs: record.max_jobs,
         phase: phase_view,
         actor,
-        secret_hash: record.secret_hash,
+        secret_hash: secret_hash_view,
         slots,
         created: created_view,
     });
@@ -282,7 +291,11 @@ async fn recover(me: &ActorRef<SupervisorMessage>, shared: &Shared) -> Result<()
         shared.active.insert(job.clone());
         jobs.entry(job.context_id.clone()).or_default().push(job);
     }
-    for record in shared.records.live_contexts().await? {
+    let contexts = shared.records.live_contexts().await?;
+    // A launch that was not recorded is not known: nothing of it may be left when the attempt is given up.
+    let known: HashSet<String> = contexts.iter().filter_map(|c| Some(c.process.as_ref()?.directory.clone())).collect();
+    shared.launcher.sweep(&known).await;
+    for record in contexts {
         let of_context = jobs.remove(&record.id).unwrap_or_default();
         tracing::info!(context = %record.name, jobs = of_context.len(), "waiting for the driver of a context");
         if let Some(Process { pid, start_ticks, directory }) = record.process.clone() {

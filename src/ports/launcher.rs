@@ -1,5 +1,7 @@
 //! Launcher: starts a shim somewhere, and knows whether it lives.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,11 @@ pub trait Launcher: Send + Sync + 'static {
     /// Tells a shim that another server has launched where servers are reached now. One that is gone need not know.
     async fn announce(&self, launched: &Launched, servers: &[String]);
 
-    /// Kills the shim and what it runs, at once, and removes its directory. For when it can no longer be reached.
-    async fn kill(&self, launched: &Launched);
+    /// Kills the shim and what it runs, at once, and removes its directory. For when it can no longer be reached. Whether
+    /// nothing is left of it.
+    async fn kill(&self, launched: &Launched) -> bool;
+
+    /// Kills and removes whatever was launched but these, which are named by their directories: what a server left that
+    /// ended in the middle of something.
+    async fn sweep(&self, keep: &HashSet<String>);
 }

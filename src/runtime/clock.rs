@@ -28,6 +28,12 @@ pub fn boottime() -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
+/// Names this run of the machine: what is counted since its start means nothing in another. `None` when `/proc` is not
+/// there.
+pub fn boot_id() -> Option<String> {
+    Some(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

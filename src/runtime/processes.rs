@@ -59,6 +59,17 @@ pub fn with_environment(entry: &str) -> Vec<Process> {
     ids().filter_map(|pid| find(pid).filter(|_| holds(pid))).filter(|process| alive(*process)).collect()
 }
 
+/// All whose command line ends in these arguments.
+pub fn with_arguments(arguments: &[&str]) -> Vec<Process> {
+    let mut end = Vec::new();
+    for argument in arguments {
+        end.extend_from_slice(argument.as_bytes());
+        end.push(0);
+    }
+    let has = |pid: u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(&end));
+    ids().filter_map(|pid| find(pid).filter(|_| has(pid))).filter(|process| alive(*process)).collect()
+}
+
 /// Sends a signal; `false` when the process is gone.
 pub fn signal(process: Process, signal: Signal) -> bool {
     let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else { return false };
@@ -114,6 +125,17 @@ mod tests {
         assert!(signal(grandchild, Signal::KILL));
         child.wait().unwrap();
         assert!(!alive(grandchild));
+    }
+
+    #[test]
+    fn a_process_is_found_by_its_last_arguments() {
+        let mark = format!("of-processes-{}", std::process::id());
+        let mut child =
+            Command::new("sh").args(["-c", "read line", "name", &mark]).stdin(Stdio::piped()).spawn().unwrap();
+        let found = |arguments: &[&str]| with_arguments(arguments).iter().any(|process| process.pid == child.id());
+        assert!(found(&["name", &mark]) && !found(&["name", &mark, ""]) && !found(&["name"]));
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

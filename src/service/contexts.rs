@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use super::{Permission, Principal, Service, ServiceError, settings};
+use super::{Permission, Principal, Service, ServiceError, life, settings};
 use crate::core::contexts::{ContextRecord, ContextState};
 use crate::core::hocon::Object;
 use crate::core::jobs::Failure;
@@ -63,7 +63,7 @@ impl Service {
         self.permit(who, Permission::ContextsStart)?;
         let body = self.hocon(body)?;
         let wished = settings::wished(query, &body)?;
-        let mut wish = self.wish(who, self.new_full_name(who, name)?, None, wished);
+        let mut wish = self.wish(who, self.new_full_name(who, name)?, None, wished, self.config.contexts.supervise);
         wish.claim = claim;
         self.contexts.create(wish).await.map_err(context_error).map_err(|error| match error {
             ServiceError::ContextExists(_) => ServiceError::ContextExists(name.into()),
@@ -78,9 +78,10 @@ impl Service {
         id: String,
         name: String,
         wished: Object,
+        supervise: bool,
     ) -> Result<Arc<ContextHandle>, ServiceError> {
         self.permit(who, Permission::ContextsStart)?;
-        let mut wish = self.wish(who, name, Some(id), wished);
+        let mut wish = self.wish(who, name, Some(id), wished, supervise);
         wish.ad_hoc = true;
         let ad_hoc = |error| match error {
             ServiceError::ContextInit(failure) => ServiceError::AdHocContextInit(failure),
@@ -91,19 +92,29 @@ impl Service {
         Ok(handle)
     }
 
-    fn wish(&self, who: &Principal, name: String, id: Option<String>, wished: Object) -> CreateContext {
+    fn wish(
+        &self,
+        who: &Principal,
+        name: String,
+        id: Option<String>,
+        wished: Object,
+        supervise: bool,
+    ) -> CreateContext {
         let factory = settings::factory(&wished).unwrap_or_else(|| self.config.contexts.default_factory.clone());
         let kind = kinds::resolve(&self.config, &factory).ok();
         let mut settings = settings::complete(wished, kind.as_ref().map(|kind| &kind.driver), &name, &factory);
         self.set_proxy_user(who, &mut settings);
         let max_jobs = settings::max_jobs(&settings, self.config.jobs.max_per_context);
+        let life = life::life(&settings, &self.config, supervise);
         let objection = settings::objection(&settings).or_else(|| max_jobs.as_ref().err().cloned());
+        let objection = objection.or_else(|| life.as_ref().err().cloned());
         CreateContext {
             id,
             name,
             factory,
             settings: serde_json::to_string(&settings).expect("settings are plain data"),
             max_jobs: max_jobs.unwrap_or(self.config.jobs.max_per_context),
+            life: life.unwrap_or_default(),
             ad_hoc: false,
             principal: who.name.clone(),
             objection,

@@ -36,7 +36,8 @@ pub enum ResultContent {
 /// A part of a job's log.
 #[derive(Debug, Clone)]
 pub struct LogChunk {
-    pub text: String,
+    /// As the job wrote it.
+    pub bytes: Vec<u8>,
     /// Where the next part begins.
     pub next_offset: u64,
     /// Size of the whole at this moment.
@@ -171,19 +172,18 @@ impl Service {
         if !record.state.has_ended() {
             if let Some(part) = self.live_log(&record, offset, max_bytes).await {
                 let next_offset = part.next_offset;
-                return Ok(LogChunk { text: part.text, next_offset, size_bytes: part.size_bytes, job_ended: false });
+                let size_bytes = part.size_bytes;
+                return Ok(LogChunk { bytes: part.into_bytes(), next_offset, size_bytes, job_ended: false });
             }
-            return Ok(LogChunk { text: String::new(), next_offset: offset, size_bytes: offset, job_ended: false });
+            return Ok(LogChunk { bytes: Vec::new(), next_offset: offset, size_bytes: offset, job_ended: false });
         }
         let Some(log) = record.log else {
-            return Ok(LogChunk { text: String::new(), next_offset: offset, size_bytes: 0, job_ended: true });
+            return Ok(LogChunk { bytes: Vec::new(), next_offset: offset, size_bytes: 0, job_ended: true });
         };
         let (reader, size_bytes) = self.blobs.read(&log.sha256, offset.min(log.size_bytes), Some(max_bytes)).await?;
         let bytes = collect(reader).await?;
-        let whole = offset + bytes.len() as u64 >= size_bytes;
-        let text = cut_at_character(&bytes, whole);
-        let next_offset = offset + if whole { bytes.len() as u64 } else { text.len() as u64 };
-        Ok(LogChunk { text, next_offset, size_bytes, job_ended: true })
+        let next_offset = offset + bytes.len() as u64;
+        Ok(LogChunk { bytes, next_offset, size_bytes, job_ended: true })
     }
 
     async fn live_log(&self, record: &JobRecord, offset: u64, max_bytes: u64) -> Option<LogPart> {
@@ -212,14 +212,4 @@ async fn collect(mut reader: BlobReader) -> Result<Vec<u8>, ServiceError> {
         all.extend_from_slice(&part?);
     }
     Ok(all)
-}
-
-/// Text up to the last whole character, unless it is the end anyway; what is not UTF-8 is replaced.
-fn cut_at_character(bytes: &[u8], whole: bool) -> String {
-    match std::str::from_utf8(bytes) {
-        Err(error) if !whole && error.error_len().is_none() => {
-            String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned()
-        }
-        _ => String::from_utf8_lossy(bytes).into_owned(),
-    }
 }

@@ -81,7 +81,7 @@ pub fn objection(settings: &Object) -> Option<Failure> {
     MEMORY.iter().find(|key| wrong(key)).map(|key| invalid(key, "Accepted formats 1024k, 2g, 512m"))
 }
 
-fn invalid(key: &str, expected: &str) -> Failure {
+pub fn invalid(key: &str, expected: &str) -> Failure {
     Failure::new("InvalidSetting", format!("Context error: {key} has invalid value. {expected}"))
 }
 

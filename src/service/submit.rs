@@ -6,12 +6,13 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::cp::Resolved;
-use super::{JobView, Permission, Principal, Service, ServiceError, settings};
+use super::{JobView, Permission, Principal, Service, ServiceError, WishedRetry, life, settings};
 use crate::api::driver::attach::Binary;
 use crate::core::binaries::BinaryType;
 use crate::core::contexts::ad_hoc_name;
 use crate::core::hocon::{Object, Value};
 use crate::core::jobs::{Failure, JobRecord, JobState};
+use crate::core::supervision::Retry;
 use crate::jobs::context::{ContextMessage, NoReservation};
 use crate::jobs::{Assigned, Claim, ContextHandle, Ended, StoreError};
 use crate::runtime::{clock, random};
@@ -41,6 +42,7 @@ pub struct Submission {
     pub sync: Option<Duration>,
     /// The key of the request, to be recorded with the job.
     pub claim: Option<Claim>,
+    pub retry: WishedRetry,
 }
 
 pub enum Submitted {
@@ -70,8 +72,9 @@ impl Service {
         if let Some(url) = &submission.callback {
             self.outbound.check_callback(url).map_err(|e| ServiceError::BadCallback(e.to_string()))?;
         }
+        let retry = life::retry(&submission.retry, &submission.body, &self.config)?;
         let code = self.resolve(&entry.parts).await?;
-        let handle = self.context_for(who, &submission, &entry.class).await?;
+        let handle = self.context_for(who, &submission, &entry.class, &retry).await?;
         let config = serde_json::to_string(&submission.body).expect("a body is plain data");
         let started = match check_type(&handle, &code) {
             Ok(()) => self.record_and_run(who, &submission, entry, code, &handle, config).await,
@@ -96,6 +99,7 @@ impl Service {
         who: &Principal,
         submission: &Submission,
         class: &str,
+        retry: &Retry,
     ) -> Result<Arc<ContextHandle>, ServiceError> {
         if let Some(name) = &submission.context {
             let handle = self.contexts.registry().named(&self.full_name(who, name));
@@ -105,7 +109,9 @@ impl Service {
         let proxy_user = self.proxy_user(who, submission.proxy_user.as_deref());
         let name = ad_hoc_name(proxy_user.as_deref(), &id, class);
         // An id begins with a digit, a context's name with a letter; the reference makes no difference here.
-        self.create_ad_hoc(who, id, name, settings::wished_by_job(&submission.body)).await
+        // A job that is to run again when it is lost wants its context back.
+        let supervise = self.config.contexts.supervise || !retry.is_none();
+        self.create_ad_hoc(who, id, name, settings::wished_by_job(&submission.body), supervise).await
     }
 
     async fn record_and_run(
@@ -132,6 +138,9 @@ impl Service {
             failure: None,
             result: None,
             log: None,
+            retry: life::retry(&submission.retry, &submission.body, &self.config)?,
+            assigned_ms: None,
+            attempts: Vec::new(),
         };
         for _ in 0..TRIES {
             let place = handle.reserve(ATTACH_PATIENCE).await.map_err(|why| no_place(handle, &why))?;

@@ -56,6 +56,7 @@ impl JobFiles {
             next_offset: request.offset,
             size_bytes: 0,
             text: String::new(),
+            latin1: false,
             found: held,
         };
         if !held {
@@ -66,12 +67,11 @@ impl JobFiles {
             return nothing;
         };
         let whole = whole_characters(&part);
-        LogPart {
-            next_offset: request.offset + whole.len() as u64,
-            size_bytes,
-            text: String::from_utf8_lossy(whole).into_owned(),
-            ..nothing
-        }
+        let (text, latin1) = match std::str::from_utf8(whole) {
+            Ok(text) => (text.to_owned(), false),
+            Err(_) => (whole.iter().copied().map(char::from).collect(), true),
+        };
+        LogPart { next_offset: request.offset + whole.len() as u64, size_bytes, text, latin1, ..nothing }
     }
 }
 
@@ -157,13 +157,14 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_replaced_and_do_not_stop_the_reader() {
+    fn bytes_that_are_no_text_are_told_one_by_one_and_do_not_stop_the_reader() {
         let (_directory, files) = files(1000);
         fs::write(files.log("a"), b"a\xff\xfe\xe2\x82").unwrap();
         let first = part(&files, 0, 100);
-        assert_eq!((first.text.as_str(), first.next_offset), ("a\u{FFFD}\u{FFFD}", 3));
+        assert_eq!((first.text.as_str(), first.latin1, first.next_offset), ("a\u{FF}\u{FE}", true, 3));
+        assert_eq!(first.into_bytes(), b"a\xff\xfe");
         let second = part(&files, 3, 100);
-        assert_eq!((second.text.as_str(), second.next_offset), ("\u{FFFD}", 5));
+        assert_eq!((second.next_offset, second.into_bytes()), (5, b"\xe2\x82".to_vec()));
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub enum Effect {
     Start(Box<Run>),
     Cancel(String),
     StopDriver(Stop),
+    /// The driver is to stop in this time, and hears of it later: jobs that it is to run are still being fetched.
+    StopLater(Stop),
     /// Upload what has to be uploaded of the ended job, then tell `settled`.
     Settle {
         job: String,
@@ -88,10 +90,14 @@ enum Driver {
 #[derive(Debug)]
 pub struct Ledger {
     jobs: BTreeMap<String, Stage>,
+    /// Of those that were tried before: how often.
+    retries: BTreeMap<String, u32>,
     /// How many of them are fetched or run.
     active: usize,
     max_jobs: usize,
     driver: Driver,
+    /// A stop that waits for jobs that are being fetched.
+    stop: Option<Stop>,
     ready: Option<Ready>,
     unable: Option<Unable>,
     exited: Option<Exited>,
@@ -105,9 +111,11 @@ impl Ledger {
     pub fn new(max_jobs: u32) -> Self {
         Self {
             jobs: BTreeMap::new(),
+            retries: BTreeMap::new(),
             active: 0,
             max_jobs: max_jobs as usize,
             driver: Driver::Starting,
+            stop: None,
             ready: None,
             unable: None,
             exited: None,
@@ -199,11 +207,37 @@ impl Ledger {
             return;
         }
         self.driver = Driver::Stopping;
+        if stop.graceful && stop.grace_ms > 0 && self.is_fetching() {
+            effects.push(Effect::StopLater(stop.clone()));
+            self.stop = Some(stop);
+            return;
+        }
+        self.stop = None;
         for job in self.jobs_where(|stage| matches!(stage, Stage::Fetching(_))) {
             let error = driver_exited("The context was stopped before the job began.");
             self.ended(job, Outcome::Failed(error), effects);
         }
         effects.push(Effect::StopDriver(stop));
+    }
+
+    /// The time of a stop is over: jobs that are still being fetched do not begin any more.
+    pub fn stop_now(&mut self, effects: &mut Vec<Effect>) {
+        if let Some(stop) = self.stop.take() {
+            self.stop(Stop { grace_ms: 0, ..stop }, effects);
+        }
+    }
+
+    fn is_fetching(&self) -> bool {
+        self.jobs.values().any(|stage| matches!(stage, Stage::Fetching(_)))
+    }
+
+    /// After a job is no longer fetched.
+    fn stop_if_fetched(&mut self, effects: &mut Vec<Effect>) {
+        if !self.is_fetching()
+            && let Some(stop) = self.stop.take()
+        {
+            effects.push(Effect::StopDriver(stop));
+        }
     }
 
     pub fn fetched(&mut self, job: &str, effects: &mut Vec<Effect>) {
@@ -212,25 +246,30 @@ impl Ledger {
             Stage::Fetching(run) => effects.push(Effect::Start(run)),
             other => *stage = other,
         }
+        self.stop_if_fetched(effects);
     }
 
     pub fn not_fetched(&mut self, job: &str, error: Failure, effects: &mut Vec<Effect>) {
         if matches!(self.jobs.get(job), Some(Stage::Fetching(_))) {
             self.ended(job.to_owned(), Outcome::Failed(error), effects);
+            self.stop_if_fetched(effects);
         }
     }
 
     pub fn settled(&mut self, settled: Settled, effects: &mut Vec<Effect>) {
         let Settled { job, outcome, result_ref, log_ref } = settled;
         let of = job.clone();
+        let retry = self.retries.get(&job).copied().unwrap_or(0);
         let message = match outcome {
-            Outcome::Finished(result) => FromShim::Finished(attach::Finished { job: of, result, result_ref, log_ref }),
-            Outcome::FinishedInFile => {
-                FromShim::Finished(attach::Finished { job: of, result: None, result_ref, log_ref })
+            Outcome::Finished(result) => {
+                FromShim::Finished(attach::Finished { job: of, result, result_ref, log_ref, retry })
             }
-            Outcome::Rejected(problems) => FromShim::Rejected(attach::Rejected { job: of, problems, log_ref }),
-            Outcome::Failed(error) => FromShim::Failed(attach::Failed { job: of, error, log_ref }),
-            Outcome::Cancelled => FromShim::Cancelled(attach::Cancelled { job: of, log_ref }),
+            Outcome::FinishedInFile => {
+                FromShim::Finished(attach::Finished { job: of, result: None, result_ref, log_ref, retry })
+            }
+            Outcome::Rejected(problems) => FromShim::Rejected(attach::Rejected { job: of, problems, log_ref, retry }),
+            Outcome::Failed(error) => FromShim::Failed(attach::Failed { job: of, error, log_ref, retry }),
+            Outcome::Cancelled => FromShim::Cancelled(attach::Cancelled { job: of, log_ref, retry }),
         };
         let frame = frame(&message);
         if self.attached {
@@ -243,6 +282,7 @@ impl Ledger {
     /// The driver and all below it are gone; what still ran in it has failed with `reason`.
     pub fn driver_gone(&mut self, exited: Exited, reason: &str, effects: &mut Vec<Effect>) {
         self.driver = Driver::Gone;
+        self.stop = None;
         self.exited = Some(exited);
         for job in self.jobs_where(is_active) {
             self.ended(job, Outcome::Failed(driver_exited(reason)), effects);
@@ -284,6 +324,9 @@ impl Ledger {
             return effects.push(Effect::Detach("the server sent a job id that cannot be a file's name"));
         }
         let job = run.job.clone();
+        if run.retry > 0 {
+            self.retries.insert(job.clone(), run.retry);
+        }
         self.active += 1;
         let refusal = match self.driver {
             Driver::Starting => Some("The context is not ready for jobs yet."),
@@ -306,7 +349,10 @@ impl Ledger {
 
     fn cancel(&mut self, job: String, effects: &mut Vec<Effect>) {
         match self.jobs.get_mut(&job) {
-            Some(Stage::Fetching(_)) => self.ended(job, Outcome::Cancelled, effects),
+            Some(Stage::Fetching(_)) => {
+                self.ended(job, Outcome::Cancelled, effects);
+                self.stop_if_fetched(effects);
+            }
             Some(Stage::Running { cancelled, .. }) if !*cancelled => {
                 *cancelled = true;
                 effects.push(Effect::Cancel(job));
@@ -318,6 +364,7 @@ impl Ledger {
     fn acknowledged(&mut self, job: String, effects: &mut Vec<Effect>) {
         if matches!(self.jobs.get(&job), Some(Stage::Ended(_))) {
             self.jobs.remove(&job);
+            self.retries.remove(&job);
             effects.push(Effect::Forget(job));
         }
     }

@@ -52,6 +52,18 @@ impl Scene {
         texts(effects)
     }
 
+    fn fetched(&mut self, job: &str) -> Vec<String> {
+        let mut effects = Vec::new();
+        self.0.fetched(job, &mut effects);
+        texts(effects)
+    }
+
+    fn stop_now(&mut self) -> Vec<String> {
+        let mut effects = Vec::new();
+        self.0.stop_now(&mut effects);
+        texts(effects)
+    }
+
     fn gone(&mut self) -> Vec<String> {
         let mut effects = Vec::new();
         self.0.driver_gone(Exited { status: Some(3), ..Exited::default() }, "It ended.", &mut effects);
@@ -74,6 +86,7 @@ fn texts(effects: Vec<Effect>) -> Vec<String> {
     effects.into_iter().map(text).collect()
 }
 
+const STOP: &str = r#"{"stop":{"graceful":true,"grace_ms":1}}"#;
 const CANCELLED_A: &str = r#"> {"cancelled":{"job":"a"}}"#;
 
 #[test]
@@ -87,6 +100,18 @@ fn run_accepted_finished_acknowledged() {
     assert_eq!(scene.settled("a", Outcome::Finished(Some(result))), [finished]);
     assert_eq!(scene.server(r#"{"ack":{"job":"a"}}"#), [r#"forget("a")"#]);
     assert_eq!(scene.0.hello(), (Some(Ready::default()), vec![], vec![]));
+}
+
+#[test]
+fn the_end_of_a_retry_says_which_it_is() {
+    let mut scene = Scene::ready();
+    for retry in [0, 7] {
+        scene.server(&format!(r#"{{"run":{{"job":"a","class":"C","config":{{}},"binaries":[],"retry":{retry}}}}}"#));
+        scene.driver(r#"{"cancelled":{"job":"a"}}"#);
+        let told = scene.settled("a", Outcome::Cancelled);
+        assert_eq!(told, [if retry == 0 { CANCELLED_A } else { r#"> {"cancelled":{"job":"a","retry":7}}"# }]);
+        scene.server(r#"{"ack":{"job":"a"}}"#);
+    }
 }
 
 #[test]
@@ -232,13 +257,50 @@ fn unable_is_told_in_each_attachment() {
 }
 
 #[test]
-fn a_stop_ends_jobs_that_had_not_begun() {
+fn a_stop_without_grace_ends_jobs_that_had_not_begun() {
+    for stop in [r#"{"stop":{"graceful":true,"grace_ms":0}}"#, r#"{"stop":{"graceful":false,"grace_ms":9}}"#] {
+        let mut scene = Scene::ready();
+        scene.run("a");
+        scene.run_with_binary("b");
+        let effects = scene.server(stop);
+        assert_eq!(effects[0], "settle b: DriverExited");
+        assert!(effects[1].starts_with("stopdriver"));
+    }
+}
+
+#[test]
+fn a_stop_with_grace_waits_for_jobs_that_are_being_fetched() {
     let mut scene = Scene::ready();
-    scene.run("a");
+    scene.run_with_binary("a");
     scene.run_with_binary("b");
-    let effects = scene.server(r#"{"stop":{"graceful":true,"grace_ms":1}}"#);
-    assert_eq!(effects[0], "settle b: DriverExited");
+    assert!(scene.server(STOP)[0].starts_with("stoplater"));
+    assert_eq!(scene.run("c"), ["settle c: NotAccepting"]);
+    assert_eq!(scene.fetched("a"), ["start a"]);
+    let effects = scene.server(r#"{"cancel":{"job":"b"}}"#);
+    assert_eq!(effects[0], "settle b: cancelled");
     assert!(effects[1].starts_with("stopdriver"));
+    assert!(scene.stop_now().is_empty());
+}
+
+#[test]
+fn a_job_that_is_not_fetched_within_the_grace_does_not_begin() {
+    let mut scene = Scene::ready();
+    scene.run_with_binary("a");
+    scene.server(STOP);
+    let effects = scene.stop_now();
+    assert_eq!(effects[0], "settle a: DriverExited");
+    assert!(effects[1].starts_with("stopdriver"));
+    assert!(scene.fetched("a").is_empty());
+}
+
+#[test]
+fn a_forced_stop_does_not_wait_for_what_a_graceful_one_waits_for() {
+    let mut scene = Scene::ready();
+    scene.run_with_binary("a");
+    scene.server(STOP);
+    let effects = scene.server(r#"{"stop":{"graceful":false,"grace_ms":0}}"#);
+    assert_eq!(effects[0], "settle a: DriverExited");
+    assert!(effects[1].starts_with("stopdriver") && scene.stop_now().is_empty());
 }
 
 #[test]

@@ -73,6 +73,8 @@ pub struct Shell {
     /// Nobody is to be told anything any more: only the driver's end is awaited.
     leaving: bool,
     leave_at: Option<Instant>,
+    /// When the grace of the newest stop is over.
+    grace_over_at: Option<Instant>,
     stopped: bool,
     driver_gone: bool,
 }
@@ -99,6 +101,7 @@ impl Shell {
             heard_before: None,
             leaving: false,
             leave_at: None,
+            grace_over_at: None,
             stopped: false,
             driver_gone: false,
             spec,
@@ -163,7 +166,7 @@ impl Shell {
     fn deadline(&self) -> Instant {
         let measure = self.ledger.is_active().then_some(self.measure_at);
         let leave = self.leave_at.filter(|_| self.driver_gone);
-        let others = [measure, leave, self.attachment.deadline(), self.driver.deadline()];
+        let others = [measure, leave, self.grace_over_at, self.attachment.deadline(), self.driver.deadline()];
         others.into_iter().flatten().fold(self.tick_at, Instant::min)
     }
 
@@ -185,6 +188,10 @@ impl Shell {
                 self.files.bound_log(job);
             }
             self.measure_at = now + MEASURE_LOGS;
+        }
+        if self.grace_over_at.is_some_and(|at| now >= at) {
+            self.grace_over_at = None;
+            self.ledger.stop_now(&mut self.effects);
         }
         if now >= self.tick_at {
             self.tick(now);
@@ -355,6 +362,10 @@ impl Shell {
             Effect::Start(run) => self.start_job(*run),
             Effect::Cancel(job) => self.driver.send(&ToDriver::Cancel(OfJob { job })),
             Effect::StopDriver(stop) => self.stop_driver(stop),
+            Effect::StopLater(stop) => {
+                self.stopped = true;
+                self.end_within(clock::instant() + grace(&stop));
+            }
             Effect::Settle { job, outcome } => self.settle(job, outcome),
             Effect::Send(text) => self.attachment.send(text),
             Effect::ReadLog { request, held } => {
@@ -417,12 +428,20 @@ impl Shell {
         self.stopped = true;
         let now = clock::instant();
         if stop.graceful {
-            let grace = Duration::from_millis(stop.grace_ms).min(LONGEST_GRACE);
-            self.driver.end_at(now + grace + CLOSE_WITHIN);
-            self.driver.send(&ToDriver::Stop(stop));
+            // A part of it may be over, if jobs were being fetched.
+            let until = (now + grace(&stop)).min(self.grace_over_at.unwrap_or(now + LONGEST_GRACE));
+            self.end_within(until);
+            let grace_ms = u64::try_from(until.saturating_duration_since(now).as_millis()).unwrap_or(u64::MAX);
+            self.driver.send(&ToDriver::Stop(Stop { grace_ms, ..stop }));
         } else {
             self.driver.end_at(now);
         }
+    }
+
+    /// Jobs have until then.
+    fn end_within(&mut self, until: Instant) {
+        self.grace_over_at = Some(self.grace_over_at.map_or(until, |before| before.min(until)));
+        self.driver.end_at(until + CLOSE_WITHIN);
     }
 
     /// Most jobs have neither a log nor a large result: then one look at the log is all that this costs.
@@ -438,6 +457,10 @@ impl Shell {
         let transfer = Arc::clone(&self.transfer);
         self.tasks.spawn(async move { Done::Settled(ended.upload(&transfer).await) });
     }
+}
+
+fn grace(stop: &Stop) -> Duration {
+    Duration::from_millis(stop.grace_ms).min(LONGEST_GRACE)
 }
 
 fn how_it_ended(exited: &Exited, stopped: bool) -> String {

@@ -4,6 +4,7 @@
 
 mod auth;
 mod binaries;
+mod clock;
 mod contexts;
 mod data;
 mod fixture;
@@ -11,7 +12,9 @@ mod health;
 mod http;
 mod idempotency;
 mod jobs;
+mod kills;
 mod openapi;
 mod stop;
+mod supervise;
 mod tls;
 mod v1;

@@ -5,7 +5,7 @@ use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::fixture::{Connection, Place, Reply, Server, WHEEL, eventually, jobs};
+use crate::fixture::{Connection, Place, Reply, Server, WHEEL, eventually, fixed_port, jobs};
 
 /// SIGTERM, and waits until the server acts on it.
 async fn begin_to_stop(server: &Server) {
@@ -15,12 +15,6 @@ async fn begin_to_stop(server: &Server) {
 
 fn head(path: &str, more: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nhost: x\r\n{more}\r\n\r\n")
-}
-
-/// A port that the system gives to nobody who asks for any.
-fn fixed_port() -> u16 {
-    let spread = u16::try_from(std::process::id() % 8000).unwrap();
-    (20_000 + spread..32_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod cli;
 mod clients;
 mod environment;
 mod failures;
+mod kills;
 mod names;
 mod output;
 mod pyspark;

@@ -148,6 +148,39 @@ async fn what_ended_without_a_server_is_told_to_the_next_until_acknowledged() {
 }
 
 #[tokio::test]
+async fn a_graceful_stop_waits_for_a_job_whose_binary_is_on_its_way() {
+    let mut server = Server::start().await;
+    let shim = Shim::start(&server).await;
+    let mut link = server.ready().await;
+    let gate = server.blobs.close_gate();
+    let slow = server.blobs.put(b"slow");
+    link.run_with("a", "read", json!({}), json!([wheel(&slow, 4)])).await;
+    link.send(json!({"stop": {"graceful": true, "grace_ms": 60_000}})).await;
+    link.run("late", "echo", json!({})).await;
+    assert_eq!(link.expect("failed").await["job"], "late");
+    gate.add_permits(1);
+    assert_eq!(link.expect("finished").await["result"], json!(["slow"]));
+    link.ack("a").await;
+    link.expect("exited").await;
+    link.send(json!({"ack_exited": {}})).await;
+    shim.gone().await;
+}
+
+#[tokio::test]
+async fn a_binary_that_does_not_come_within_the_grace_does_not_hold_up_a_stop() {
+    let mut server = Server::start().await;
+    let _shim = Shim::start(&server).await;
+    let mut link = server.ready().await;
+    let _gate = server.blobs.close_gate();
+    let slow = server.blobs.put(b"slow");
+    link.run_with("a", "read", json!({}), json!([wheel(&slow, 4)])).await;
+    link.send(json!({"stop": {"graceful": true, "grace_ms": 300}})).await;
+    let failed = link.expect("failed").await;
+    assert_eq!((&failed["job"], &failed["error"]["class"]), (&json!("a"), &json!("DriverExited")));
+    assert_eq!(link.expect("exited").await["status"], 0);
+}
+
+#[tokio::test]
 async fn a_binary_is_fetched_once_and_jobs_whose_binaries_are_here_do_not_wait_for_others() {
     let mut server = Server::start().await;
     let _shim = Shim::start(&server).await;

@@ -38,6 +38,23 @@ pub enum FromShim {
     Exited(Exited),
 }
 
+impl FromShim {
+    /// The job whose end this tells, and which try of it.
+    pub fn end_of(&self) -> Option<(&str, u32)> {
+        match self {
+            Self::Finished(end) => Some((&end.job, end.retry)),
+            Self::Rejected(end) => Some((&end.job, end.retry)),
+            Self::Failed(end) => Some((&end.job, end.retry)),
+            Self::Cancelled(end) => Some((&end.job, end.retry)),
+            _ => None,
+        }
+    }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Hello {
     pub protocol: u32,
@@ -65,6 +82,9 @@ pub struct Finished {
     pub result_ref: Option<BlobRef>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_ref: Option<BlobRef>,
+    /// That of the `run`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retry: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -73,6 +93,9 @@ pub struct Rejected {
     pub problems: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_ref: Option<BlobRef>,
+    /// That of the `run`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retry: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,6 +104,9 @@ pub struct Failed {
     pub error: Failure,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_ref: Option<BlobRef>,
+    /// That of the `run`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retry: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -88,18 +114,35 @@ pub struct Cancelled {
     pub job: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_ref: Option<BlobRef>,
+    /// That of the `run`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retry: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct LogPart {
     pub request: u64,
     pub offset: u64,
-    /// Where the next part begins. Not `offset` plus the length of `text`, which may replace bytes that are no UTF-8.
+    /// Where the next part begins.
     #[serde(default)]
     pub next_offset: u64,
     pub size_bytes: u64,
     pub text: String,
+    /// The part is no UTF-8: each character of `text`, all below U+0100, stands for a byte.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub latin1: bool,
     pub found: bool,
+}
+
+impl LogPart {
+    /// The part as it stands in the log.
+    pub fn into_bytes(self) -> Vec<u8> {
+        if self.latin1 {
+            self.text.chars().map(|c| u8::try_from(c).unwrap_or(b'?')).collect()
+        } else {
+            self.text.into_bytes()
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -139,6 +182,9 @@ pub struct Run {
     pub class: String,
     pub config: Raw,
     pub binaries: Vec<Binary>,
+    /// How often the job was tried before; its terminal message says the same.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retry: u32,
 }
 
 /// A binary to be fetched by its hash.

@@ -10,6 +10,7 @@ use crate::adapters::memory::{MemoryBlobs, MemoryStore};
 use crate::core::callbacks::{CallbackRecord, CallbackState};
 use crate::core::jobs::{JobRecord, JobState, Outcome};
 use crate::core::keys;
+use crate::core::supervision::Retry;
 use crate::jobs::Records;
 use crate::ports::outbound::Body;
 use crate::ports::{BinaryStore, CallbackAnswer, CallbackRequest, Commit, MetaStore, Outbound, OutboundError, Write};
@@ -32,6 +33,9 @@ pub(in crate::jobs) fn job(id: &str, callback: &str) -> JobRecord {
         failure: None,
         result: None,
         log: None,
+        retry: Retry::default(),
+        assigned_ms: None,
+        attempts: Vec::new(),
     }
 }
 

@@ -8,16 +8,19 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio_util::task::TaskTracker;
 
 use super::state::{ContextSetup, Held, State};
-use super::{ContextMessage, Phase};
+use super::{ContextMessage, Phase, expiry};
 use crate::api::driver::spec::{Limits, Spec};
 use crate::core::contexts::{ContextState, Process};
-use crate::core::jobs::Failure;
+use crate::core::jobs::{Failure, JobState};
 use crate::jobs::kinds::Kind;
 use crate::ports::Launched;
 use crate::runtime::clock;
 
 /// How often a context looks after what no message tells.
 const TICK: Duration = Duration::from_millis(500);
+
+/// A tick that comes so late says that the process stood still.
+const FROZEN: Duration = Duration::from_secs(5);
 
 pub struct ContextActor;
 
@@ -42,7 +45,7 @@ impl Actor for ContextActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ContextMessage::Launch { kind, secret } => state.launch(&kind, &secret).await,
+            ContextMessage::Launch { kind, secret } => state.launch(&myself, &kind, &secret).await,
             ContextMessage::Attach { hello, connection, reply } => {
                 let answer = state.attach(&myself, &hello, connection).await;
                 let _ = reply.send(answer);
@@ -66,7 +69,7 @@ impl Actor for ContextActor {
                 state.stop(force).await;
             }
             ContextMessage::ReadLog { job, offset, max_bytes, reply } => state.read_log(job, offset, max_bytes, reply),
-            ContextMessage::Tick => state.tick().await,
+            ContextMessage::Tick => state.tick(&myself).await,
         }
         if state.ended {
             // Only now that the driver is told too: who waits may be about to end this process.
@@ -86,8 +89,18 @@ fn begin(setup: ContextSetup) -> State {
     let mut jobs = HashMap::new();
     for job in setup.jobs {
         let permit = Arc::clone(&setup.slots).try_acquire_owned().ok();
-        jobs.insert(job.id.clone(), Held { record: job, permit, ending: false, killed: None });
+        let id = job.id.clone();
+        let mut held = Held::new(job, permit);
+        if held.record.state == JobState::Restarting {
+            held.waiting = Some(now);
+        } else if held.record.attempt > 0 && held.record.attempt < record.attempt {
+            // A server knew that its driver was lost, and ended before it had decided about the job.
+            let unknown = || Failure::new("DriverLost", "the driver that had the job is lost");
+            held.lost = Some((record.lost.clone().unwrap_or_else(unknown), None));
+        }
+        jobs.insert(id, held);
     }
+    let unlaunched = setup.found && record.state == ContextState::Restarting && record.process.is_none();
     State {
         shared: setup.shared,
         launched: process.map(|p| Launched { pid: p.pid, start_ticks: p.start_ticks, directory: p.directory }),
@@ -103,7 +116,16 @@ fn begin(setup: ContextSetup) -> State {
         unable: None,
         unstored_end: None,
         began: now,
-        detached_since: setup.found.then_some(now),
+        relaunch_at: unlaunched.then_some(now),
+        unstored_loss: None,
+        ready_since: None,
+        idle_since: now,
+        first: now,
+        age_at_first: expiry::age(&record),
+        ticked: now,
+        slots: setup.slots,
+        secret_hash: setup.secret_hash,
+        detached_since: (setup.found && !unlaunched).then_some(now),
         launching: !setup.found,
         kill_at: (record.state == ContextState::Stopping).then_some(now),
         ended: false,
@@ -112,7 +134,7 @@ fn begin(setup: ContextSetup) -> State {
 }
 
 impl State {
-    async fn launch(&mut self, kind: &Kind, secret: &str) {
+    pub async fn launch(&mut self, me: &ActorRef<ContextMessage>, kind: &Kind, secret: &str) {
         self.launching = false;
         let spec = self.spec(kind, secret);
         match self.shared.launcher.launch(&spec).await {
@@ -125,10 +147,11 @@ impl State {
                 self.launched = Some(launched);
                 // So that a server that starts after a crash finds the driver.
                 if let Err(error) = self.shared.records.update_context(&self.record).await {
-                    self.end(Failure::new("StoreUnavailable", error.to_string())).await;
+                    self.kill_driver().await;
+                    self.lost(me, Failure::new("StoreUnavailable", error.to_string())).await;
                 }
             }
-            Err(error) => self.end(Failure::new("LaunchFailed", error.to_string())).await,
+            Err(error) => self.lost(me, Failure::new("LaunchFailed", error.to_string())).await,
         }
     }
 
@@ -162,7 +185,8 @@ impl State {
     }
 
     /// Looks after what no message tells: drivers that never come, that died unseen, or that do not stop.
-    async fn tick(&mut self) {
+    async fn tick(&mut self, me: &ActorRef<ContextMessage>) {
+        self.bear_with_drivers_after_a_freeze();
         if self.launching {
             return;
         }
@@ -170,30 +194,32 @@ impl State {
             self.end(failure).await;
             return;
         }
-        let contexts = &self.shared.config.contexts;
-        let alive = self.launched.as_ref().is_some_and(|l| self.shared.launcher.alive(l));
-        if self.connection.is_none() && !alive {
-            let failure = match self.unable.take() {
-                Some(message) => Failure::new("ContextInitError", message),
-                None => Failure::new("DriverLost", "the driver's process is gone, and nobody saw how it ended"),
-            };
-            // For what it may have left behind.
-            self.kill_driver().await;
-            self.end(failure).await;
+        if let Some(failure) = self.unstored_loss.take() {
+            self.lost(me, failure).await;
             return;
         }
-        if self.record.state == ContextState::Started && clock::since(self.began) > contexts.creation_timeout {
+        self.settle_lost(me).await;
+        self.expire().await;
+        if let Some(at) = self.relaunch_at {
+            if clock::instant() >= at {
+                self.relaunch(me).await;
+            }
+            return;
+        }
+        let creation_timeout = self.shared.config.contexts.creation_timeout;
+        let starting = matches!(self.record.state, ContextState::Started | ContextState::Restarting);
+        if starting && clock::since(self.began) > creation_timeout {
             let message = format!(
                 "the driver was not ready within {} (contexts.creation-timeout)",
-                crate::config::duration::text(contexts.creation_timeout)
+                crate::config::duration::text(creation_timeout)
             );
             self.kill_driver().await;
-            self.end(Failure::new("CreationTimeout", message)).await;
+            self.lost(me, Failure::new("CreationTimeout", message)).await;
             return;
         }
-        if self.detached_since.is_some_and(|since| clock::since(since) > contexts.fence_wait) {
-            self.kill_driver().await;
-            self.end(Failure::new("DriverLost", "the driver did not come back within contexts.fence-wait")).await;
+        self.run_waiting(me).await;
+        self.watch(me).await;
+        if self.ended || self.relaunch_at.is_some() {
             return;
         }
         if self.kill_at.is_some_and(|at| clock::instant() >= at) {
@@ -202,11 +228,26 @@ impl State {
         }
     }
 
-    async fn kill_driver(&mut self) {
-        self.connection = None;
-        if let Some(launched) = self.launched.take() {
-            self.shared.launcher.kill(&launched).await;
+    /// While this process was frozen no driver could attach: that time does not count against them.
+    fn bear_with_drivers_after_a_freeze(&mut self) {
+        let frozen = clock::since(self.ticked);
+        self.ticked = clock::instant();
+        if frozen > FROZEN
+            && let Some(since) = &mut self.detached_since
+        {
+            *since += frozen;
         }
+    }
+
+    /// Whether nothing is left of it.
+    pub async fn kill_driver(&mut self) -> bool {
+        self.connection = None;
+        let Some(launched) = &self.launched else { return true };
+        let gone = self.shared.launcher.kill(launched).await;
+        if gone {
+            self.launched = None;
+        }
+        gone
     }
 
     pub fn lost_connection(&mut self) {

@@ -13,6 +13,7 @@ use crate::api::driver::attach::{
 use crate::api::driver::{OfJob, PROTOCOL, Raw, Ready, Stop};
 use crate::core::contexts::{Attachment, ContextState};
 use crate::core::jobs::{Failure, JobRecord, Outcome};
+use crate::runtime::clock;
 
 type Me = ActorRef<ContextMessage>;
 
@@ -42,6 +43,9 @@ impl State {
         let servers = self.shared.servers.borrow().clone();
         self.send(&ToShim::Welcome(Welcome { servers }));
         self.reconcile(me, hello).await;
+        if self.record.state == ContextState::Running {
+            self.ready_since.get_or_insert_with(clock::instant);
+        }
         if let Some(ready) = &hello.ready {
             self.ready(ready.clone()).await;
         }
@@ -64,7 +68,8 @@ impl State {
             }
         }
         let known = |id: &String| hello.running.contains(id) || hello.unacknowledged.contains(id);
-        let missing = self.jobs.values().filter(|held| !known(&held.record.id));
+        let given = self.jobs.values().filter(|held| held.waiting.is_none() && held.lost.is_none());
+        let missing = given.filter(|held| !known(&held.record.id));
         let (killed, missing): (Vec<_>, Vec<_>) = missing.partition(|held| held.killed.is_some());
         let killed: Vec<String> = killed.into_iter().map(|held| held.record.id.clone()).collect();
         let missing: Vec<JobRecord> = missing.into_iter().filter(|h| !h.ending).map(|h| h.record.clone()).collect();
@@ -89,12 +94,18 @@ impl State {
     pub fn run(&mut self, me: &Me, assigned: Assigned) {
         let Assigned { record, config, binaries, permit } = assigned;
         let id = record.id.clone();
+        self.idle_since = clock::instant();
         if self.phase_allows_jobs() {
             self.send_run(&record, config, binaries);
-            self.jobs.insert(id, Held { record, permit: Some(permit), ending: false, killed: None });
+            self.jobs.insert(id, Held::new(record, Some(permit)));
         } else {
-            self.jobs.insert(id.clone(), Held { record, permit: Some(permit), ending: false, killed: None });
-            if self.record.state != ContextState::Running {
+            let mut held = Held::new(record, Some(permit));
+            if self.record.state == ContextState::Restarting {
+                // It was meant for the attempt that is lost, and never sent there.
+                held.waiting = Some(self.idle_since);
+            }
+            self.jobs.insert(id.clone(), held);
+            if !matches!(self.record.state, ContextState::Running | ContextState::Restarting) {
                 let failure = self.terminated();
                 self.end_job(me, &id, Outcome::Failed(failure), None);
             }
@@ -102,12 +113,13 @@ impl State {
         }
     }
 
-    fn phase_allows_jobs(&self) -> bool {
+    pub fn phase_allows_jobs(&self) -> bool {
         self.connection.is_some() && self.record.state == ContextState::Running
     }
 
-    fn send_run(&mut self, record: &JobRecord, config: Raw, binaries: Vec<Binary>) {
-        let run = Run { job: record.id.clone(), class: record.class_path.clone(), config, binaries };
+    pub fn send_run(&mut self, record: &JobRecord, config: Raw, binaries: Vec<Binary>) {
+        let retry = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX);
+        let run = Run { job: record.id.clone(), class: record.class_path.clone(), config, binaries, retry };
         self.send(&ToShim::Run(run));
     }
 
@@ -127,6 +139,11 @@ impl State {
     }
 
     pub async fn heard(&mut self, me: &Me, message: FromShim) {
+        if let Some((job, retry)) = message.end_of()
+            && self.is_of_before(job, retry).await
+        {
+            return;
+        }
         match message {
             // Said once, at the beginning.
             FromShim::Hello(_) => {}
@@ -134,12 +151,13 @@ impl State {
                 self.ready(ready).await;
                 if let (Some(attachment), ContextState::Running) = (self.attachment, self.record.state) {
                     self.phase.send_replace(Phase::Ready { attachment, attempt: self.record.attempt });
+                    self.run_waiting(me).await;
                 }
             }
             FromShim::Unable(unable) => self.unable = Some(unable.message),
             FromShim::Accepted(OfJob { job }) => self.shared.active.running(&job),
             FromShim::Progress(progress) => self.shared.active.progress(progress),
-            FromShim::Finished(Finished { job, result, result_ref, log_ref }) => {
+            FromShim::Finished(Finished { job, result, result_ref, log_ref, .. }) => {
                 let outcome = match (result, result_ref) {
                     (_, Some(blob)) => Outcome::FinishedLarge(blob),
                     (Some(json), None) => Outcome::Finished(json.get().to_owned()),
@@ -147,17 +165,14 @@ impl State {
                 };
                 self.end_job(me, &job, outcome, log_ref);
             }
-            FromShim::Rejected(Rejected { job, problems, log_ref }) => {
+            FromShim::Rejected(Rejected { job, problems, log_ref, .. }) => {
                 let failure = Failure::new("ValidationFailed", problems.join("\n"));
                 self.end_job(me, &job, Outcome::Failed(failure), log_ref);
             }
-            FromShim::Failed(Failed { job, error, log_ref }) => {
-                let stopping = self.record.state == ContextState::Stopping;
-                let failure =
-                    if stopping && error.class == "DriverExited" { self.terminated() } else { error.with_stack() };
-                self.end_job(me, &job, Outcome::Failed(failure), log_ref);
+            FromShim::Failed(Failed { job, error, log_ref, .. }) => {
+                self.failed(me, job, error, log_ref).await;
             }
-            FromShim::Cancelled(Cancelled { job, log_ref }) => {
+            FromShim::Cancelled(Cancelled { job, log_ref, .. }) => {
                 let failure = self.terminated();
                 self.end_job(me, &job, Outcome::Failed(failure), log_ref);
             }
@@ -166,12 +181,12 @@ impl State {
                     let _ = reply.send(part);
                 }
             }
-            FromShim::Exited(exited) => self.exited(exited).await,
+            FromShim::Exited(exited) => self.exited(me, exited).await,
         }
     }
 
     async fn ready(&mut self, ready: Ready) {
-        if self.record.state != ContextState::Started {
+        if !matches!(self.record.state, ContextState::Started | ContextState::Restarting) {
             return;
         }
         let mut record = self.record.clone();
@@ -182,6 +197,8 @@ impl State {
         match self.shared.records.update_context(&record).await {
             Ok(()) => {
                 self.record = record;
+                self.ready_since = Some(clock::instant());
+                self.idle_since = clock::instant();
                 self.created.send_replace(Some(Ok(())));
                 tracing::info!(context = %self.record.name, id = %self.record.id, "context runs");
             }
@@ -199,13 +216,19 @@ impl State {
         };
         held.ending = true;
         let failure = Failure::new("JobKilled", format!("Job {job} killed"));
-        let now = crate::runtime::clock::unix_ms();
+        let now = clock::unix_ms();
         let (record, _) = held.record.ended(Outcome::Killed(failure), None, now);
         match self.shared.records.end(&record, None).await {
             Ok(()) => {
                 let (sender, gone) = oneshot::channel();
                 held.killed = Some(sender);
+                let in_driver = held.waiting.is_none() && held.lost.is_none();
                 let _ = reply.send(KillAnswer::Killed { gone });
+                if !in_driver {
+                    self.stored(job).await;
+                    announce(&self.shared, record, None);
+                    return;
+                }
                 self.send(&ToShim::Cancel(OfJob { job: job.into() }));
                 announce(&self.shared, record, None);
             }
@@ -234,7 +257,7 @@ impl State {
     }
 }
 
-fn binaries_of(record: &JobRecord) -> Vec<Binary> {
+pub fn binaries_of(record: &JobRecord) -> Vec<Binary> {
     let binary = |b: &crate::core::jobs::BinaryUse| Binary {
         name: b.name.clone(),
         kind: b.kind.name().into(),

@@ -66,13 +66,14 @@ impl State {
 
     pub async fn stored(&mut self, job: &str) {
         self.release(job);
+        self.idle_since = clock::instant();
         if self.record.ad_hoc {
             self.stop(false).await;
         }
     }
 
     /// The driver is done with the job, and its end is stored: its place is free.
-    fn release(&mut self, job: &str) {
+    pub fn release(&mut self, job: &str) {
         if let Some(held) = self.jobs.remove(job)
             && let Some(gone) = held.killed
         {
@@ -102,6 +103,7 @@ impl State {
             }
             self.record = record;
         }
+        self.relaunch_at = None;
         self.phase.send_replace(Phase::Stopping);
         let grace = if force { Duration::ZERO } else { self.shared.config.contexts.stop_grace };
         // Who is not attached does not hear of it, and cannot end in order.
@@ -112,12 +114,12 @@ impl State {
     }
 
     /// The shim says how its driver ended.
-    pub async fn exited(&mut self, exited: Exited) {
+    pub async fn exited(&mut self, me: &Me, exited: Exited) {
         let failure = match self.unable.take() {
             Some(message) => Failure::new("ContextInitError", message),
             None => Failure::new("DriverExited", describe(&exited)),
         };
-        self.end(failure).await;
+        self.lost(me, failure).await;
     }
 
     /// The context is over: its jobs end with it, its name is free. `failure` does not count when it was being stopped.
@@ -142,6 +144,7 @@ impl State {
         // The shim waits for it, if it is still there.
         self.acknowledge_exit();
         self.shared.registry.remove(&self.record);
+        self.relaunch_at = None;
         self.phase.send_replace(Phase::Ended);
         if self.created.borrow().is_none() {
             let why =
@@ -160,7 +163,8 @@ impl State {
                 // Its own end is being stored; see below.
                 continue;
             }
-            let (record, _) = held.record.ended(Outcome::Failed(failure.clone()), None, clock::unix_ms());
+            let (failure, log) = held.lost.unwrap_or_else(|| (failure.clone(), None));
+            let (record, _) = held.record.ended(Outcome::Failed(failure), log, clock::unix_ms());
             while let Err(error) = self.shared.records.end(&record, None).await {
                 tracing::error!(job = %id, %error, "cannot store the job's end; trying again");
                 tokio::time::sleep(STORE_AGAIN).await;

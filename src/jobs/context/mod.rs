@@ -4,6 +4,8 @@ mod actor;
 mod connection;
 mod driver;
 mod ending;
+mod expiry;
+mod relaunch;
 mod state;
 
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use crate::ports::Revision;
 pub use actor::ContextActor;
 pub use connection::{Connection, Frame};
 pub use ending::announce;
+pub use expiry::birth;
 pub use state::{ContextSetup, Shared, secret_hash};
 
 /// Where a context stands, as others see it.
@@ -139,8 +142,8 @@ pub struct ContextHandle {
     pub max_jobs: u32,
     pub phase: watch::Receiver<Phase>,
     pub actor: ActorRef<ContextMessage>,
-    /// SHA-256 of the attempt's secret in hex, for the blobs' routes.
-    pub secret_hash: String,
+    /// SHA-256 of the attempt's secret in hex, for the blobs' routes; empty while there is no attempt.
+    pub secret_hash: watch::Receiver<String>,
     pub(in crate::jobs) slots: Arc<Semaphore>,
     pub(in crate::jobs) created: watch::Receiver<Option<Result<(), Failure>>>,
 }
@@ -158,6 +161,8 @@ impl ContextHandle {
         match phase {
             Phase::Ready { attachment, attempt } => match Arc::clone(&self.slots).try_acquire_owned() {
                 Ok(permit) => Ok(Reservation { permit, attachment, attempt }),
+                // Whoever decides to stop a context takes all places first.
+                Err(_) if self.phase() == Phase::Stopping => Err(NoReservation::Stopping),
                 Err(_) => Err(NoReservation::Full { max_jobs: self.max_jobs }),
             },
             Phase::Stopping => Err(NoReservation::Stopping),
@@ -177,7 +182,7 @@ impl ContextHandle {
 
     /// Whether this is the secret of the context's attempt.
     pub fn knows_secret(&self, secret: &str) -> bool {
-        state::secret_hash(secret) == self.secret_hash
+        state::secret_hash(secret) == *self.secret_hash.borrow()
     }
 
     pub fn phase(&self) -> Phase {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::{Connection, Phase};
 use crate::api::driver::attach::LogPart;
 use crate::config::Config;
+use crate::core::binaries::BlobRef;
 use crate::core::contexts::ContextRecord;
 use crate::core::jobs::{Failure, JobRecord};
 use crate::jobs::callbacks::Callbacks;
@@ -42,6 +43,7 @@ pub struct ContextSetup {
     pub slots: Arc<Semaphore>,
     pub phase: watch::Sender<Phase>,
     pub created: watch::Sender<Option<Result<(), Failure>>>,
+    pub secret_hash: watch::Sender<String>,
 }
 
 /// A job that was given to the driver, or is about to be.
@@ -53,6 +55,21 @@ pub struct Held {
     pub ending: bool,
     /// Ended by a kill: the driver's word is awaited before the place is free again.
     pub killed: Option<oneshot::Sender<()>>,
+    /// It is in no driver, and is given to one from then on.
+    pub waiting: Option<Instant>,
+    /// Lost with its driver, and not decided yet: with what failure and log it ends, if it ends.
+    pub lost: Option<(Failure, Option<BlobRef>)>,
+}
+
+impl Held {
+    /// How many tries of it went before.
+    pub fn retry(&self) -> u32 {
+        u32::try_from(self.record.attempts.len()).unwrap_or(u32::MAX)
+    }
+
+    pub fn new(record: JobRecord, permit: Option<OwnedSemaphorePermit>) -> Self {
+        Self { record, permit, ending: false, killed: None, waiting: None, lost: None }
+    }
 }
 
 pub struct State {
@@ -78,6 +95,20 @@ pub struct State {
     pub detached_since: Option<Instant>,
     /// When the driver of a stopping context is killed.
     pub kill_at: Option<Instant>,
+    /// When the next attempt is launched.
+    pub relaunch_at: Option<Instant>,
+    /// The driver is lost, but the store did not take it: the next tick tries again.
+    pub unstored_loss: Option<Failure>,
+    /// Since this server knows that the context runs.
+    pub ready_since: Option<Instant>,
+    pub idle_since: Instant,
+    /// When this actor began, and how old the context was then.
+    pub first: Instant,
+    pub age_at_first: Duration,
+    pub slots: Arc<Semaphore>,
+    /// Of the secret of the attempt.
+    pub secret_hash: watch::Sender<String>,
+    pub ticked: Instant,
     /// `Launch` is on its way.
     pub launching: bool,
     pub ended: bool,

@@ -44,6 +44,23 @@ impl Records {
         Ok(())
     }
 
+    /// A context's driver is lost, and another attempt is to follow: from now on nothing commits that was meant for the
+    /// attachment of the old one.
+    pub async fn restart_context(&self, context: &ContextRecord) -> Result<(), StoreError> {
+        let preconditions = vec![Precondition::Exists(keys::context_live(&context.id))];
+        let writes = vec![put(keys::context(&context.id), context), Write::Delete(keys::attachment(&context.id))];
+        self.commit("context-restart", Commit { preconditions, writes }).await?;
+        Ok(())
+    }
+
+    /// Writes the hash of the secret of an attempt that is about to be launched.
+    pub async fn relaunch_context(&self, context: &ContextRecord) -> Result<(), StoreError> {
+        let preconditions = vec![Precondition::Exists(keys::context_live(&context.id))];
+        let writes = vec![put(keys::context(&context.id), context)];
+        self.commit("context-relaunch", Commit { preconditions, writes }).await?;
+        Ok(())
+    }
+
     /// Makes this attachment the one that may be given jobs: what was written under an older one no longer commits.
     pub async fn attach(&self, context_id: &str, attachment: &Attachment) -> Result<Revision, StoreError> {
         let preconditions = vec![Precondition::Exists(keys::context_live(context_id))];

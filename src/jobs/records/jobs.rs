@@ -54,6 +54,24 @@ impl Records {
         }
     }
 
+    /// Records that a job was lost and is to run again. Conflict: it has ended.
+    pub async fn retry(&self, job: &JobRecord) -> Result<(), StoreError> {
+        let preconditions = vec![Precondition::Exists(keys::job_active(&job.id))];
+        self.commit("job-retry", Commit { preconditions, writes: vec![put(keys::job(&job.id), job)] }).await?;
+        Ok(())
+    }
+
+    /// Records a job that runs again as given to the attempt whose attachment is at this version. Conflict 0: the driver
+    /// attached anew, or is lost; 1: the job has ended.
+    pub async fn reassign(&self, job: &JobRecord, attachment: Revision) -> Result<(), StoreError> {
+        let preconditions = vec![
+            Precondition::At(keys::attachment(&job.context_id), attachment),
+            Precondition::Exists(keys::job_active(&job.id)),
+        ];
+        self.commit("job-reassign", Commit { preconditions, writes: vec![put(keys::job(&job.id), job)] }).await?;
+        Ok(())
+    }
+
     /// Gives a job that has ended its log. Conflict: it was written in this moment.
     pub async fn add_log(&self, id: &str, log: BlobRef) -> Result<(), StoreError> {
         let Some(found) = self.get::<JobRecord>(&keys::job(id)).await? else { return Ok(()) };

@@ -83,6 +83,29 @@ async fn what_is_no_ascii_stays_whole() {
 }
 
 #[tokio::test]
+async fn a_range_that_cuts_characters_has_the_bytes_that_it_names_while_the_job_runs_and_after() {
+    let server = Server::with_context(&[]).await;
+    let gate = server.gate("gate");
+    let mut config = gate.config();
+    config["text"] = json!("aü世b");
+    let id = server.job("SaysAndWaits", &config).await;
+    gate.reached().await;
+    let path = format!("/v1/jobs/{id}/logs");
+    let bytes = "aü世b".as_bytes();
+    let check = async || {
+        for (from, to) in [(0, 1), (2, 4), (4, 4), (3, 6), (1, 5)] {
+            let reply = range(&server, &path, &format!("bytes={from}-{to}")).await;
+            assert_eq!((reply.status, reply.header("content-range")), (206, &*format!("bytes {from}-{to}/7")));
+            assert_eq!(reply.body, bytes[from..=to], "{from}-{to}");
+        }
+    };
+    check().await;
+    gate.open();
+    server.ended(&id).await;
+    check().await;
+}
+
+#[tokio::test]
 async fn a_job_that_printed_nothing_and_one_that_is_unknown() {
     let server = Server::with_context(&[]).await;
     let id = server.sync("Echo", &json!({})).await.json(200)["jobId"].as_str().unwrap().to_owned();

@@ -1,0 +1,54 @@
+//! Spark's JVM is killed under a context and its job.
+
+use doyen::runtime::processes::{self, Process};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::server::{APP, Server, eventually, python};
+
+fn jvm(server: &Server) -> Process {
+    eventually("the JVM", || {
+        let [shim] = server.shims()[..] else { return None };
+        let is_java = |process: &Process| {
+            std::fs::read(format!("/proc/{}/comm", process.pid)).is_ok_and(|name| name == b"java\n")
+        };
+        processes::descendants(shim.pid).into_iter().find(is_java)
+    })
+}
+
+fn context(server: &Server, state: &str, attempt: u32) -> Value {
+    eventually(state, || {
+        let context = server.get("/v1/contexts/c").expect(200);
+        (context["state"] == state && context["attempt"] == attempt).then_some(context)
+    })
+}
+
+#[test]
+fn a_killed_jvm_fails_the_job_with_the_reason_and_a_supervised_context_gets_another_until_it_is_given_up() {
+    let server = Server::with(&[
+        &format!("drivers.pyspark.executable={:?}", python("DOYEN_PYSPARK_PYTHON")),
+        "drivers.pyspark.settings.\"spark.master\"=\"local[2]\"",
+        "contexts.creation-timeout=\"3m\"",
+    ]);
+    server.open("c", "context-factory=pyspark&supervise=true&max-restarts=1");
+    let directory = tempfile::tempdir().unwrap();
+    let body = json!({"file": directory.path().join("never")}).to_string();
+    let id = server.submit("c", APP, "bad.Waits", &body);
+    server.until_written(&id, "waiting");
+    assert!(processes::signal(jvm(&server), Signal::KILL));
+    let job = server.end_of(&id);
+    assert_eq!(job["status"], "ERROR");
+    assert!(job["result"]["message"].as_str().unwrap().contains("JVM"), "{job}");
+
+    let again = context(&server, "RUNNING", 2);
+    assert!(again["lost"]["message"].as_str().unwrap().contains("JVM"), "{again}");
+    let counted = server.run_in("c", "spark_jobs.CountWords", json!({"text": "to be or not to be"}).to_string());
+    assert_eq!(counted.expect(200)["result"]["sql"]["to"], 2);
+
+    let shim = server.shims()[0];
+    assert!(processes::signal(jvm(&server), Signal::KILL));
+    let over = context(&server, "ERROR", 2);
+    assert!(over["failure"]["message"].as_str().unwrap().contains("JVM"), "{over}");
+    eventually("an end of the shim", || (!processes::alive(shim)).then_some(()));
+    assert_eq!(std::fs::read_dir(server.data_dir().join("drivers")).unwrap().count(), 0);
+}
