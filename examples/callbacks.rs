@@ -15,6 +15,7 @@ use doyen::adapters::embedded::data_dir::DataDir;
 use doyen::adapters::outbound::HttpOutbound;
 use doyen::core::jobs::{JobRecord, JobState, Outcome};
 use doyen::core::keys;
+use doyen::core::queue::Priority;
 use doyen::core::supervision::Retry;
 use doyen::jobs::Records;
 use doyen::jobs::callbacks::{Callbacks, Secrets};
@@ -112,6 +113,8 @@ fn job(callback: String) -> JobRecord {
         context: "bench".into(),
         context_id: random::id(),
         attempt: 1,
+        priority: Priority::default(),
+        queued: None,
         state: JobState::Started,
         started_ms: clock::unix_ms(),
         ended_ms: None,

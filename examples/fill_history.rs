@@ -11,6 +11,7 @@ use doyen::adapters::embedded::data_dir::DataDir;
 use doyen::core::binaries::{BinaryType, BlobRef};
 use doyen::core::contexts::{Attachment, ContextRecord, ContextState};
 use doyen::core::jobs::{BinaryUse, JobRecord, JobState, Outcome};
+use doyen::core::queue::Priority;
 use doyen::core::supervision::{Life, Retry};
 use doyen::jobs::Records;
 use doyen::ports::Revision;
@@ -37,6 +38,7 @@ fn context() -> ContextRecord {
         ended_ms: None,
         settings: "{}".into(),
         max_jobs: 1,
+        queue: None,
         ad_hoc: false,
         principal: "anonymous".into(),
         attempt: 1,
@@ -62,6 +64,8 @@ fn job(context: &ContextRecord) -> JobRecord {
         context: context.name.clone(),
         context_id: context.id.clone(),
         attempt: 1,
+        priority: Priority::default(),
+        queued: None,
         state: JobState::Started,
         started_ms: clock::unix_ms(),
         ended_ms: None,

@@ -17,6 +17,13 @@ class NoOp(SparkJob):
         return 1
 
 
+class Waits(NoOp):
+    """Until it is killed."""
+
+    def run_job(self, context, runtime, data):
+        time.sleep(3600)
+
+
 class Count(NoOp):
     """Counts in Spark, and tells how many milliseconds the call took."""
 
@@ -25,7 +32,7 @@ class Count(NoOp):
         context.range(1000).count()
         return (time.perf_counter() - began) * 1000
 '''
-NO_OP, COUNT = "bench_jobs.NoOp", "bench_jobs.Count"
+NO_OP, COUNT, WAITS = "bench_jobs.NoOp", "bench_jobs.Count", "bench_jobs.Waits"
 
 
 def wheel(directory):

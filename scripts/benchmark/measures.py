@@ -14,6 +14,7 @@ GOALS = {
     "server idle": ("≤ 40 MB", "≤ 20 MB"),
     "shim idle": ("≤ 8 MB", "≤ 4 MB"),
     "async": ("≥ 1,000/s", "≥ 3,000/s"),
+    "queue": ("≥ 4,000/s", "≥ 10,000/s"),
     "sync": ("≤ 4 ms", "≤ 1.5 ms"),
     "pyspark overhead": ("≤ 10 ms", "≤ 3 ms"),
     "context creation": ("≤ 10 %", "0"),
@@ -166,6 +167,50 @@ def asynchronous(bench):
         if http.ask("GET", "/jobs?status=error&limit=1").strip() != b"[]":
             raise Failure("jobs failed")
         server.stop()
+
+
+def queued(bench):
+    """POST /jobs?queue=true, 64 clients, into a `python` context whose places are all taken: each 202 is a job that waits,
+    durably. Then the server is killed with kill -9 and started again; then the places are freed (64 of them), and the time
+    until the last queued job has ended is taken. Growth: VmRSS of the server after all were submitted, less before."""
+    for place, where in ((bench.disk, ""), (bench.memory, ", data on tmpfs")):
+        count, places = bench.size(10_000, 4000), 64
+        settings = ("jobs.max-per-context=%d" % places, "jobs.max-queued-per-context=1000000")
+        directory = place.fresh()
+        server = Server(bench.doyen, directory, place.run, settings)
+        server.push(jobs.NAME, jobs.wheel(place.fresh()))
+        server.create("c", "python")
+        http = server.http()
+        path = "/jobs?appName=bench&classPath=%s&context=c" % jobs.WAITS
+        held = [json.loads(http.ask("POST", path))["jobId"] for _ in range(places)]
+        bench.load(server, "--clients", 64, "--count", 500, ("POST", POST + "&queue=true"))
+        memory_mb, used_s = machine.memory_mb(server.pid)[0], machine.cpu_s(server.pid)
+        told = bench.load(server, "--clients", 64, "--count", count, ("POST", POST + "&queue=true"))
+        used_s = machine.cpu_s(server.pid) - used_s
+        label = "queue=true, 64 clients, %s" + where
+        yield Row(label % "accepted", told["n"] / told["answered_seconds"], "1/s", n=count, goal="queue" if not where else "")
+        yield Row(label % "time to 202", told["p50_ms"], "ms", told["p50_ms"], told["p99_ms"], count)
+        yield Row(label % "CPU of the server", used_s / count * 1e6, "µs/job", n=count)
+        yield Row(label % "growth of the server", machine.memory_mb(server.pid)[0] - memory_mb, "MB", n=count)
+        server.kill()
+        # Where its driver looks for it.
+        server = Server(bench.doyen, directory, place.run, settings, server.address)
+        label = "%s{:,} queued jobs%s".format(count + 500)
+        yield Row(label % ("start after kill -9 with ", where), server.start_ms, "ms")
+        http, began = server.http(), time.perf_counter()
+        for job in held:
+            http.ask("DELETE", "/jobs/" + job)
+        until_idle(http)
+        yield Row(label % ("running ", where), (count + 500) / (time.perf_counter() - began), "1/s", n=count + 500)
+        if http.ask("GET", "/jobs?status=error&limit=1").strip() != b"[]":
+            raise Failure("jobs failed")
+        server.stop()
+
+
+def until_idle(http):
+    for state in "started", "running":
+        while http.ask("GET", "/jobs?limit=1&status=" + state).strip() != b"[]":
+            time.sleep(0.01)
 
 
 def cpu_of_parts(server):
@@ -321,7 +366,7 @@ def needs_pyspark(bench):
 
 
 ALL = {
-    "fsync": fsync, "start": start, "memory": memory, "async": asynchronous, "sync": synchronous,
+    "fsync": fsync, "start": start, "memory": memory, "async": asynchronous, "queue": queued, "sync": synchronous,
     "pyspark-overhead": pyspark_overhead, "context": context_creation, "list": listing, "upload": upload,
     "callbacks": callbacks,
 }

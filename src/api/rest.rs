@@ -52,8 +52,12 @@ pub struct Job {
     pub context_id: String,
     /// `1.3 secs`, or `Job not done yet`.
     pub duration: String,
-    /// STARTED, RUNNING, RESTARTING, FINISHED, ERROR or KILLED.
+    /// STARTED, RUNNING, RESTARTING, FINISHED, ERROR or KILLED. One that waits in a queue is STARTED: clients of the
+    /// reference know no other word.
     pub status: String,
+    /// While it waits for a place in its context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<JobQueue>,
     /// Of a job that failed or was killed: its cause; of one that finished: its result, but not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -78,8 +82,26 @@ impl From<&JobRecord> for Job {
             context_id: record.context_id.clone(),
             duration,
             status: record.state.name().into(),
+            queue: None,
             result: cause,
         }
+    }
+}
+
+/// Where a job stands that waits for a place.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct JobQueue {
+    /// 1 is the next.
+    pub position: usize,
+    pub priority: i32,
+}
+
+impl Job {
+    /// The same at this place in its context's queue.
+    #[must_use]
+    pub fn at(self, record: &JobRecord, position: Option<usize>) -> Self {
+        let queue = position.map(|position| JobQueue { position, priority: record.priority.get() });
+        Self { queue, ..self }
     }
 }
 

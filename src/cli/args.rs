@@ -241,6 +241,13 @@ pub struct SubmitArgs {
     /// The context to run in [default: one of its own]
     #[arg(long)]
     pub context: Option<String>,
+    /// Wait for a place in the context, if there is none
+    #[arg(long, requires = "context")]
+    pub queue: bool,
+    /// From -100 to 100: of the jobs that wait, the higher goes first
+    #[arg(long, requires = "context", allow_negative_numbers = true, value_name = "N",
+        value_parser = value_parser!(i32).range(-100..=100))]
+    pub priority: Option<i32>,
     #[command(flatten)]
     pub body: Body,
     /// Wait for the end and print the result
@@ -361,6 +368,13 @@ mod tests {
         let cli =
             Cli::try_parse_from(["doyen", "job", "list", "--url", "http://a", "--url", "http://b,http://c"]).unwrap();
         assert_eq!(cli.url, ["http://a", "http://b", "http://c"]);
+    }
+
+    #[test]
+    fn a_priority_may_be_negative_and_needs_a_context() {
+        let submit = ["doyen", "job", "submit", "--app", "a", "--class", "c", "--priority", "-5"];
+        assert!(Cli::try_parse_from(submit).is_err());
+        assert!(Cli::try_parse_from(submit.into_iter().chain(["--context", "c"])).is_ok());
     }
 
     #[test]

@@ -29,7 +29,14 @@ pub async fn run(session: &Session, command: &JobCommand) -> Result<(), Failure>
         JobCommand::List { status, limit } => list(session, status.as_deref(), *limit).await,
         JobCommand::Show { id } => {
             let answer = session.client.get(format!("/jobs/{}", segment(id)?), Vec::new()).await?;
-            if session.json { print(&text(&answer)) } else { print(&details(&parse::<Map<String, Value>>(&answer)?)) }
+            if session.json {
+                return print(&text(&answer));
+            }
+            let mut job = parse::<Map<String, Value>>(&answer)?;
+            if let Some(place) = place_in_queue(&job) {
+                job.insert("queue".into(), place.into());
+            }
+            print(&details(&job))
         }
         JobCommand::Logs { id, follow } => logs(session, id, *follow).await,
         JobCommand::Kill { id } => kill(session, id).await,
@@ -41,6 +48,8 @@ async fn submit(session: &Session, args: &SubmitArgs) -> Result<(), Failure> {
     let body = args.body.text()?;
     let mut query = vec![("cp", args.app.join(",")), ("mainClass", args.class.clone()), ("sync", "false".to_owned())];
     query.extend(args.context.iter().map(|context| ("context", context.clone())));
+    query.extend(args.queue.then(|| ("queue", "true".to_owned())));
+    query.extend(args.priority.map(|priority| ("priority", priority.to_string())));
     let add = |request: RequestBuilder| Ok(request.header("content-type", "text/plain").body(body.clone()));
     let progress = Progress::spinner("submitting".into());
     let answer = session.client.ask(Request { method: Method::POST, path: "/jobs".into(), query, body: &add }).await;
@@ -113,6 +122,21 @@ fn show_end(session: &Session, job: &Job, answer: &Answer) -> Result<(), Failure
     Err(Failure::new(Exit::Failed, message).hint(format!("`doyen job logs {}` shows what it wrote", job.job_id)))
 }
 
+/// In words, of a job that waits.
+fn place_in_queue(job: &Map<String, Value>) -> Option<String> {
+    let queue = job.get("queue")?;
+    Some(format!("position {}, priority {}", cell(queue.get("position")), cell(queue.get("priority"))))
+}
+
+/// With its position, when it waits.
+fn state(job: &Map<String, Value>) -> String {
+    let state = cell(job.get("status"));
+    match job.get("queue").and_then(|queue| queue.get("position")) {
+        Some(position) => format!("{state} (queue: {position})"),
+        None => state,
+    }
+}
+
 async fn list(session: &Session, status: Option<&str>, limit: Option<u32>) -> Result<(), Failure> {
     let status = status.map(|status| ("status", status.to_owned()));
     let limit = limit.map(|limit| ("limit", limit.to_string()));
@@ -122,7 +146,11 @@ async fn list(session: &Session, status: Option<&str>, limit: Option<u32>) -> Re
     }
     let jobs: Vec<Map<String, Value>> = parse(&answer)?;
     let members = ["jobId", "status", "classPath", "context", "startTime", "duration"];
-    let row = |job: &Map<String, Value>| members.iter().map(|member| cell(job.get(*member))).collect();
+    let shown = |job: &Map<String, Value>, member: &str| match member {
+        "status" => state(job),
+        _ => cell(job.get(member)),
+    };
+    let row = |job: &Map<String, Value>| members.iter().map(|member| shown(job, member)).collect();
     if jobs.is_empty() {
         note("no jobs");
     }

@@ -91,6 +91,13 @@ pub struct Jobs {
     #[serde(with = "super::duration")]
     pub max_wait: Duration,
     pub max_per_context: u32,
+    /// Whether a job that finds no free place waits for one when neither it nor its context says.
+    pub queue: bool,
+    pub max_queued_per_context: usize,
+    /// 0 is no limit.
+    pub max_queued_per_principal: usize,
+    /// Jobs that have not ended, queued ones among them; 0 is no limit.
+    pub max_active_per_principal: usize,
     pub list_limit: usize,
     pub max_list_limit: usize,
     pub inline_result_bytes: u64,
@@ -322,6 +329,10 @@ impl Default for Jobs {
             retry_backoff: SECOND,
             max_wait: 3600 * SECOND,
             max_per_context: 8,
+            queue: false,
+            max_queued_per_context: 10_000,
+            max_queued_per_principal: 0,
+            max_active_per_principal: 0,
             list_limit: 50,
             max_list_limit: 10_000,
             inline_result_bytes: 64 * KIB,

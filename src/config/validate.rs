@@ -140,6 +140,7 @@ fn not_zero(config: &Config, rules: &mut Rules) {
         ("http.max-body-bytes", http.max_body_bytes),
         ("http.max-upload-bytes", http.max_upload_bytes),
         ("jobs.max-per-context", jobs.max_per_context.into()),
+        ("jobs.max-queued-per-context", wide(jobs.max_queued_per_context)),
         ("jobs.list-limit", wide(jobs.list_limit)),
         ("jobs.max-list-limit", wide(jobs.max_list_limit)),
         ("jobs.max-result-bytes", jobs.max_result_bytes),

@@ -73,6 +73,9 @@ pub struct ContextRecord {
     /// Settings as JSON text, nested.
     pub settings: String,
     pub max_jobs: u32,
+    /// Whether its jobs wait for a place when they do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<bool>,
     /// Ends with its job.
     #[serde(default)]
     pub ad_hoc: bool,

@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::binaries::{BinaryType, BlobRef};
+use super::queue::Priority;
 use super::supervision::Retry;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum JobState {
-    /// Recorded and assigned to a driver.
+    /// Recorded and assigned to a driver, or in the queue of its context.
     Started,
     /// The driver has accepted it.
     Running,
@@ -105,6 +106,19 @@ pub enum ResultPlace {
     Blob(BlobRef),
 }
 
+/// How a job stands in the queue of its context.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Queued {
+    /// Unix time before which it is not given to a driver; 0 is at once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_before_ms: i64,
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
+}
+
 /// What stands under `jobs/<id>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -113,8 +127,14 @@ pub struct JobRecord {
     pub class_path: String,
     pub context: String,
     pub context_id: String,
-    /// The attempt of the context that the job was given to.
+    /// The attempt of the context that the job was given to; 0 for one that no driver was given.
     pub attempt: u32,
+    /// Its rank among those that wait; kept after it was given to a driver, for the next time that it waits.
+    #[serde(default, skip_serializing_if = "Priority::is_default")]
+    pub priority: Priority,
+    /// It waits in its context's queue; `None` once it was given to a driver. One that ended there keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<Queued>,
     pub state: JobState,
     pub started_ms: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,7 @@
 //! Where records stand in the MetaStore. Names of users are escaped, so that a `/` in one is no level.
 
+use super::queue::Priority;
+
 /// Written once when a data directory is made.
 pub const STORE_ID: &str = "store-id";
 
@@ -29,6 +31,15 @@ pub fn jobs_ended(state: &str) -> String {
 
 pub fn job_config(id: &str) -> String {
     format!("job-configs/{id}")
+}
+
+/// Exists while the job waits in its context's queue; they sort in the order of turns.
+pub fn job_queue(context: &str, priority: Priority, id: &str) -> String {
+    format!("{}{:03}/{id}", job_queues(context), priority.inverted())
+}
+
+pub fn job_queues(context: &str) -> String {
+    format!("job-queue/{context}/")
 }
 
 /// The result, when it is short.
@@ -160,5 +171,12 @@ mod tests {
         assert!(old < new);
         assert_eq!(idempotency_time_of(&new), Some((1_795_267_498_531, "a")));
         assert_eq!(idempotency_time_of("idempotency/a"), None);
+    }
+
+    #[test]
+    fn a_queue_sorts_in_the_order_of_turns() {
+        let key = |priority, id| job_queue("c", Priority::new(priority).unwrap(), id);
+        let turns = [key(100, "9"), key(9, "1"), key(0, "1"), key(0, "2"), key(-1, "0"), key(-100, "0")];
+        assert!(turns.is_sorted());
     }
 }

@@ -8,5 +8,7 @@ pub mod hocon;
 pub mod idempotency;
 pub mod jobs;
 pub mod keys;
+pub mod queue;
+pub mod quotas;
 pub mod supervision;
 pub mod timestamp;

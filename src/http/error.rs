@@ -99,6 +99,14 @@ fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
             let text = format!("Too many running jobs ({max_jobs}) for job context '{context}'");
             (S::SERVICE_UNAVAILABLE, "no-slots", Said::Plain("NO SLOTS AVAILABLE", text))
         }
+        E::QueueFull { context, max } => {
+            let text = format!("Too many queued jobs ({max}) for job context '{context}'");
+            (S::SERVICE_UNAVAILABLE, "queue-full", Said::Plain("NO SLOTS AVAILABLE", text))
+        }
+        E::TooManyJobs { principal, what, max } => {
+            let text = format!("Too many {what} jobs ({max}) of user '{principal}'");
+            (S::SERVICE_UNAVAILABLE, "too-many-jobs", Said::Plain("NO SLOTS AVAILABLE", text))
+        }
         E::SyncTimeout { job } => {
             let text = format!(
                 "Request timed out. Try using the /jobs/<jobID>, /jobs APIs to get status/results. Job {job} goes on."
@@ -210,9 +218,7 @@ impl IntoResponse for HttpError {
         if let ServiceError::TooManyAttempts { wait } = self.0 {
             response.headers_mut().insert(header::RETRY_AFTER, wait_seconds(wait).into());
         }
-        // The reference sends none with NO SLOTS AVAILABLE: how long the slots are taken nobody knows.
-        let passing = status == StatusCode::SERVICE_UNAVAILABLE && !matches!(self.0, ServiceError::NoSlots { .. });
-        if passing || matches!(self.0, ServiceError::KeyAtWork) {
+        if status == StatusCode::SERVICE_UNAVAILABLE || matches!(self.0, ServiceError::KeyAtWork) {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response

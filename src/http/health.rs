@@ -49,13 +49,13 @@ pub async fn metrics(
     State(metrics): State<Arc<Metrics>>,
     Who(who): Who,
 ) -> Result<Response, HttpError> {
-    let (jobs, contexts) = service.load(&who)?;
+    let (jobs, queued, contexts) = service.load(&who)?;
     // A store that is away leaves the figures as they were.
     if let Ok(counts) = service.callback_counts().await {
         metrics.callbacks(counts);
     }
     let kind = header::HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    Ok(answer::of_type(StatusCode::OK, kind, metrics.encode(jobs, contexts)))
+    Ok(answer::of_type(StatusCode::OK, kind, metrics.encode(jobs, queued, contexts)))
 }
 
 pub async fn openapi() -> Response {

@@ -12,6 +12,7 @@ use super::idempotency::{IdempotencyKey, Once};
 use super::params::{Params, Who};
 use super::{answer, body, results};
 use crate::api::rest::{Answer, Cause, FailureAnswer, Job, JobDetails};
+use crate::core::queue::Priority;
 use crate::service::{Code, Service, ServiceError, Submission, Submitted, WishedRetry};
 
 /// Jobs, newest first
@@ -24,7 +25,7 @@ pub async fn list(State(service): State<Service>, Who(who): Who, params: Params)
         Some(limit) => usize::try_from(limit).ok(),
     };
     let jobs = service.list_jobs(&who, params.get("status"), limit).await?;
-    let jobs: Vec<Job> = jobs.iter().map(Job::from).collect();
+    let jobs: Vec<Job> = jobs.iter().map(|job| Job::from(job).at(job, service.position(job))).collect();
     Ok(answer::json(StatusCode::OK, &jobs))
 }
 
@@ -53,7 +54,9 @@ pub async fn details(
     Path(id): Path<String>,
 ) -> Result<Response, HttpError> {
     let (record, progress) = service.job_details(&who, &id).await?;
-    Ok(answer::json(StatusCode::OK, &JobDetails::new(&record, progress)))
+    let mut details = JobDetails::new(&record, progress);
+    details.job = details.job.at(&record, service.position(&record));
+    Ok(answer::json(StatusCode::OK, &details))
 }
 
 /// The configuration that the job was posted with
@@ -98,6 +101,7 @@ pub async fn delete(
 ///
 /// The body is the job's configuration, in HOCON, JSON or as a form. The code is `appName` and `classPath`, or `cp`
 /// (names and URIs) and `mainClass`; these may stand in the body too. Without `context` the job gets one of its own.
+/// With `queue=true` a job that finds no free place in its context waits for one, and is answered with its `queue`.
 #[utoipa::path(post, path = "/jobs", tag = "jobs",
     params(IdempotencyKey, ("appName" = Option<String>, Query,), ("classPath" = Option<String>, Query,),
         ("cp" = Option<String>, Query,), ("mainClass" = Option<String>, Query,),
@@ -106,7 +110,9 @@ pub async fn delete(
         ("callbackUrl" = Option<String>, Query,), ("spark.proxy.user" = Option<String>, Query,),
         ("retries" = Option<u32>, Query, description = "How often it runs again when it is lost with its driver"),
         ("retry-backoff" = Option<String>, Query, description = "Time before the first retry; doubles: `1s`"),
-        ("retry-on" = Option<String>, Query, description = "`loss`, or `any`: also when it fails by itself")),
+        ("retry-on" = Option<String>, Query, description = "`loss`, or `any`: also when it fails by itself"),
+        ("queue" = Option<bool>, Query, description = "Wait for a place in the context instead of a 503"),
+        ("priority" = Option<i32>, Query, description = "-100 to 100, the higher first: 0")),
     request_body(content = String, content_type = "text/plain"),
     responses((status = 200, description = "sync: `{jobId, result}`"), (status = 202, body = Job),
         (status = 400, body = Answer), (status = 404, body = Answer), (status = 409, body = Answer),
@@ -138,6 +144,8 @@ pub async fn post(
             backoff: params.owned("retry-backoff"),
             on: params.owned("retry-on"),
         },
+        queue: params.bool("queue")?,
+        priority: priority(&params)?,
     };
     // In a task of its own: a client that goes away does not leave a job half submitted.
     let task = {
@@ -146,12 +154,22 @@ pub async fn post(
     };
     match task.await.map_err(|e| ServiceError::Internal(e.to_string()))?? {
         Submitted::Started(record) => {
-            let mut response = answer::json(StatusCode::ACCEPTED, &Job::from(&record));
+            let position = service.position(&record);
+            let mut response = answer::json(StatusCode::ACCEPTED, &Job::from(&record).at(&record, position));
             response.extensions_mut().insert(super::audit::Object(record.id));
             Ok(response)
         }
         Submitted::Ended(view) => results::sync_answer(&service, view).await,
     }
+}
+
+fn priority(params: &Params) -> Result<Priority, ServiceError> {
+    let Some(number) = params.int("priority")? else { return Ok(Priority::default()) };
+    Priority::new(number).ok_or_else(|| ServiceError::BadParameter {
+        name: "priority".into(),
+        value: number.to_string(),
+        expected: "a whole number from -100 to 100",
+    })
 }
 
 /// How long the request waits for the job's end, when it is to wait.

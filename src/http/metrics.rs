@@ -31,6 +31,7 @@ pub struct Metrics {
     requests: Family<Request, Counter>,
     durations: Family<Route, Histogram>,
     jobs: Gauge<i64, std::sync::atomic::AtomicI64>,
+    queued: Gauge<i64, std::sync::atomic::AtomicI64>,
     contexts: Gauge<i64, std::sync::atomic::AtomicI64>,
     callbacks: Callbacks,
 }
@@ -55,6 +56,8 @@ impl Default for Metrics {
         registry.register_with_unit("http_request_duration", help, Unit::Seconds, durations.clone());
         let jobs = Gauge::default();
         registry.register("jobs_active", "Jobs that have not ended", jobs.clone());
+        let queued = Gauge::default();
+        registry.register("jobs_queued", "Jobs that wait for a place in their context", queued.clone());
         let contexts = Gauge::default();
         registry.register("contexts_live", "Contexts that have not ended", contexts.clone());
         let callbacks = Callbacks::default();
@@ -63,7 +66,7 @@ impl Default for Metrics {
         registry.register("callbacks_delivered", "Callbacks delivered", callbacks.delivered.clone());
         registry.register("callbacks_failed", "Attempts to deliver a callback that failed", callbacks.failed.clone());
         registry.register("callbacks_given_up", "Callbacks given up", callbacks.given_up.clone());
-        Self { registry, requests, durations, jobs, contexts, callbacks }
+        Self { registry, requests, durations, jobs, queued, contexts, callbacks }
     }
 }
 
@@ -86,8 +89,9 @@ impl Metrics {
         }
     }
 
-    pub fn encode(&self, jobs: usize, contexts: usize) -> String {
+    pub fn encode(&self, jobs: usize, queued: usize, contexts: usize) -> String {
         self.jobs.set(i64::try_from(jobs).unwrap_or(i64::MAX));
+        self.queued.set(i64::try_from(queued).unwrap_or(i64::MAX));
         self.contexts.set(i64::try_from(contexts).unwrap_or(i64::MAX));
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a String takes all text");

@@ -18,7 +18,8 @@ use crate::service::{JobView, ResultContent, Service, ServiceError};
 
 /// J, with the result.
 pub async fn job(service: &Service, view: JobView) -> Result<Response, HttpError> {
-    let before = serde_json::to_string(&Job::from(&view.record)).expect("plain data");
+    let job = Job::from(&view.record).at(&view.record, service.position(&view.record));
+    let before = serde_json::to_string(&job).expect("plain data");
     with_result(service, StatusCode::OK, &before, &view.result).await
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::api::driver::Progress;
 use crate::core::jobs::{JobRecord, JobState};
+use crate::core::quotas::{Exceeded, Limits, Quotas};
 
 /// The end of a job: its record, and its result when that is short.
 #[derive(Debug, Clone)]
@@ -27,7 +28,22 @@ struct Active {
 #[derive(Debug, Default)]
 struct Inner {
     jobs: BTreeMap<String, Active>,
+    quotas: Quotas,
     waiters: HashMap<String, Vec<oneshot::Sender<Arc<Ended>>>>,
+}
+
+impl Inner {
+    fn insert(&mut self, record: JobRecord) {
+        self.remove(&record.id);
+        self.quotas.add(&record.principal, record.queued.is_some());
+        self.jobs.insert(record.id.clone(), Active { record, progress: None });
+    }
+
+    fn remove(&mut self, id: &str) {
+        if let Some(Active { record, .. }) = self.jobs.remove(id) {
+            self.quotas.remove(&record.principal, record.queued.is_some());
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -40,13 +56,29 @@ impl ActiveJobs {
 
     /// Before the job is recorded: from then on nobody may see it without its being here.
     pub fn insert(&self, record: JobRecord) {
-        self.lock().jobs.insert(record.id.clone(), Active { record, progress: None });
+        self.lock().insert(record);
+    }
+
+    /// The same for a new job, if its principal may have one more.
+    pub fn admit(&self, record: JobRecord, limits: Limits) -> Result<(), Exceeded> {
+        let mut inner = self.lock();
+        inner.quotas.check(&record.principal, record.queued.is_some(), limits)?;
+        inner.insert(record);
+        Ok(())
+    }
+
+    /// A job that waited was given to a driver.
+    pub fn assigned(&self, record: &JobRecord) {
+        let mut inner = self.lock();
+        if inner.jobs.contains_key(&record.id) {
+            inner.insert(record.clone());
+        }
     }
 
     /// The job was not recorded after all.
     pub fn forget(&self, id: &str) {
         let mut inner = self.lock();
-        inner.jobs.remove(id);
+        inner.remove(id);
         inner.waiters.remove(id);
     }
 
@@ -68,7 +100,7 @@ impl ActiveJobs {
     pub fn end(&self, ended: Ended) {
         let waiters = {
             let mut inner = self.lock();
-            inner.jobs.remove(&ended.record.id);
+            inner.remove(&ended.record.id);
             inner.waiters.remove(&ended.record.id)
         };
         let ended = Arc::new(ended);

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::{Semaphore, oneshot, watch};
 
-use super::context::{ContextActor, ContextHandle, ContextMessage, ContextSetup, Phase};
+use super::context::{ContextActor, ContextHandle, ContextMessage, ContextSetup, JobQueue, Phase};
 use super::kinds::{self, Kind};
 use super::records::{Claim, StoreError};
 use crate::core::binaries::check_name;
 use crate::core::contexts::{ContextNameError, ContextRecord, ContextState, Process, check_context_name};
-use crate::core::jobs::{Failure, JobRecord, Outcome};
+use crate::core::jobs::{Failure, JobRecord};
 use crate::core::supervision::Life;
 use crate::ports::Launched;
 use crate::runtime::{clock, random};
@@ -66,6 +66,8 @@ pub struct CreateContext {
     pub settings: String,
     pub max_jobs: u32,
     pub life: Life,
+    /// Whether its jobs wait for a place when they do not say.
+    pub queue: Option<bool>,
     pub ad_hoc: bool,
     pub principal: String,
     /// What is wrong with the settings, when something is: the context is recorded as failed.
@@ -199,6 +201,7 @@ async fn create(
         ended_ms: None,
         settings: wish.settings,
         max_jobs: wish.max_jobs,
+        queue: wish.queue,
         ad_hoc: wish.ad_hoc,
         principal: wish.principal,
         attempt: 1,
@@ -238,6 +241,8 @@ async fn start(
     jobs: Vec<JobRecord>,
 ) -> Result<Arc<ContextHandle>, CreateError> {
     let slots = Arc::new(Semaphore::new(record.max_jobs as usize));
+    let (queued, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.queued.is_some());
+    let queue = JobQueue::new(queued.iter());
     let first = match record.state {
         ContextState::Running | ContextState::Restarting => Phase::Detached,
         ContextState::Stopping => Phase::Stopping,
@@ -257,6 +262,7 @@ async fn start(
         found: new.is_none(),
         jobs,
         slots: Arc::clone(&slots),
+        queue: Arc::clone(&queue),
         phase,
         created,
         secret_hash,
@@ -270,6 +276,8 @@ async fn start(
         kind: record.kind,
         is_python,
         max_jobs: record.max_jobs,
+        queues: record.queue,
+        queue,
         phase: phase_view,
         actor,
         secret_hash: secret_hash_view,
@@ -312,12 +320,8 @@ async fn recover(me: &ActorRef<SupervisorMessage>, shared: &Shared) -> Result<()
         }
     }
     // Their context ended while they were being recorded.
-    for job in jobs.into_values().flatten() {
-        let failure = Failure::new("JobLost", "the server stopped before the job reached its context");
-        let (record, _) = job.ended(Outcome::Failed(failure), None, clock::unix_ms());
-        shared.records.end(&record, None).await?;
-        super::context::announce(shared, record, None);
-    }
+    let failure = Failure::new("JobLost", "the server stopped before the job reached its context");
+    super::context::end_unrun(shared, jobs.into_values().flatten().collect(), &failure).await;
     Ok(())
 }
 

@@ -106,8 +106,11 @@ impl Service {
         self.set_proxy_user(who, &mut settings);
         let max_jobs = settings::max_jobs(&settings, self.config.jobs.max_per_context);
         let life = life::life(&settings, &self.config, supervise);
-        let objection = settings::objection(&settings).or_else(|| max_jobs.as_ref().err().cloned());
-        let objection = objection.or_else(|| life.as_ref().err().cloned());
+        let queue = settings::queue(&settings);
+        let objection = settings::objection(&settings)
+            .or_else(|| max_jobs.as_ref().err().cloned())
+            .or_else(|| life.as_ref().err().cloned())
+            .or_else(|| queue.as_ref().err().cloned());
         CreateContext {
             id,
             name,
@@ -115,6 +118,7 @@ impl Service {
             settings: serde_json::to_string(&settings).expect("settings are plain data"),
             max_jobs: max_jobs.unwrap_or(self.config.jobs.max_per_context),
             life: life.unwrap_or_default(),
+            queue: queue.unwrap_or_default(),
             ad_hoc: false,
             principal: who.name.clone(),
             objection,

@@ -63,6 +63,11 @@ pub enum ServiceError {
     InvalidJobType,
     #[error("too many running jobs ({max_jobs}) for job context '{context}'")]
     NoSlots { context: String, max_jobs: u32 },
+    #[error("too many queued jobs ({max}) for job context '{context}'")]
+    QueueFull { context: String, max: usize },
+    /// `what` is `active` or `queued`.
+    #[error("too many {what} jobs ({max}) of user '{principal}'")]
+    TooManyJobs { principal: String, what: &'static str, max: usize },
     #[error("the job did not end in time")]
     SyncTimeout { job: String },
     #[error("the callback URL is refused: {0}")]

@@ -170,7 +170,9 @@ impl Service {
         self.permit(who, Permission::JobsRead)?;
         let record = self.record(id).await?;
         if !record.state.has_ended() {
-            if let Some(part) = self.live_log(&record, offset, max_bytes).await {
+            if record.queued.is_none()
+                && let Some(part) = self.live_log(&record, offset, max_bytes).await
+            {
                 let next_offset = part.next_offset;
                 let size_bytes = part.size_bytes;
                 return Ok(LogChunk { bytes: part.into_bytes(), next_offset, size_bytes, job_ended: false });

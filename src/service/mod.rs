@@ -13,6 +13,7 @@ mod jobs;
 mod keyed;
 mod life;
 mod permissions;
+mod queue;
 mod settings;
 mod submit;
 mod tokens;
@@ -124,10 +125,12 @@ impl Service {
         let _ = serving.wait_for(|serving| !serving).await;
     }
 
-    /// Jobs that have not ended, and live contexts.
-    pub fn load(&self, who: &Principal) -> Result<(usize, usize), ServiceError> {
+    /// Jobs that have not ended, those of them that wait for a place, and live contexts.
+    pub fn load(&self, who: &Principal) -> Result<(usize, usize, usize), ServiceError> {
         self.permit(who, Permission::MetricsRead)?;
-        Ok((self.active.count(), self.contexts.registry().all().len()))
+        let contexts = self.contexts.registry().all();
+        let waiting = contexts.iter().map(|context| context.queue.count()).sum();
+        Ok((self.active.count(), waiting, contexts.len()))
     }
 
     fn hocon(&self, text: &str) -> Result<hocon::Object, ServiceError> {

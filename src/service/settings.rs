@@ -10,6 +10,7 @@ use crate::core::jobs::Failure;
 const IN_BODY: &str = "spark.context-settings";
 const FACTORY: &str = "context-factory";
 const MAX_JOBS: [&str; 2] = ["max-jobs-per-context", "spark.jobserver.max-jobs-per-context"];
+const QUEUE: &str = "queue";
 /// Query parameters that are about the request, not the context.
 const NOT_SETTINGS: [&str; 2] = ["_method", "timeout"];
 /// Settings that Spark refuses in words that nobody understands.
@@ -60,6 +61,21 @@ pub fn max_jobs(settings: &Object, default: u32) -> Result<u32, Failure> {
         }
     }
     Ok(default)
+}
+
+/// Whether the context's jobs wait for a place when they do not say.
+///
+/// # Errors
+/// When it is neither true nor false.
+pub fn queue(settings: &Object) -> Result<Option<bool>, Failure> {
+    match settings.get_path(QUEUE) {
+        None | Some(Value::Null) => Ok(None),
+        Some(_) => match text(settings, QUEUE).as_deref() {
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            _ => Err(invalid(QUEUE, "true or false")),
+        },
+    }
 }
 
 /// The settings with the kind's below and the context's own names in them.

@@ -6,12 +6,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::cp::Resolved;
+use super::queue::Place;
 use super::{JobView, Permission, Principal, Service, ServiceError, WishedRetry, life, settings};
 use crate::api::driver::attach::Binary;
 use crate::core::binaries::BinaryType;
 use crate::core::contexts::ad_hoc_name;
 use crate::core::hocon::{Object, Value};
 use crate::core::jobs::{Failure, JobRecord, JobState};
+use crate::core::queue::Priority;
 use crate::core::supervision::Retry;
 use crate::jobs::context::{ContextMessage, NoReservation};
 use crate::jobs::{Assigned, Claim, ContextHandle, Ended, StoreError};
@@ -43,6 +45,9 @@ pub struct Submission {
     /// The key of the request, to be recorded with the job.
     pub claim: Option<Claim>,
     pub retry: WishedRetry,
+    /// Whether it waits for a place; `None` is as its context says.
+    pub queue: Option<bool>,
+    pub priority: Priority,
 }
 
 pub enum Submitted {
@@ -129,6 +134,8 @@ impl Service {
             context: handle.name.clone(),
             context_id: handle.id.clone(),
             attempt: 0,
+            priority: Priority::default(),
+            queued: None,
             state: JobState::Started,
             started_ms: clock::unix_ms(),
             ended_ms: None,
@@ -142,18 +149,27 @@ impl Service {
             assigned_ms: None,
             attempts: Vec::new(),
         };
+        let waits = self.waits(submission, handle);
+        if waits {
+            record.priority = submission.priority;
+        }
         for _ in 0..TRIES {
-            let place = handle.reserve(ATTACH_PATIENCE).await.map_err(|why| no_place(handle, &why))?;
-            record.attempt = place.attempt;
+            let place = if waits {
+                self.place_or_queue(handle)
+            } else {
+                handle.reserve(ATTACH_PATIENCE).await.map(Place::Free)
+            };
+            let place = place.map_err(|why| no_place(handle, &why))?;
+            place.note(&mut record);
             record.binaries.clone_from(&code.binaries);
-            self.active.insert(record.clone());
+            self.admit(&record)?;
             let end = self.active.wait(&record.id).expect("it was just inserted");
-            match self
-                .records
-                .submit(&record, &config, place.attachment, &code.versions, submission.claim.as_ref())
-                .await
-            {
+            match self.record_at(&place, &record, &config, &code.versions, submission.claim.as_ref()).await {
                 Ok(()) => {}
+                Err(StoreError::Conflict(0)) if matches!(place, Place::Queue(_)) => {
+                    self.active.forget(&record.id);
+                    return Err(ServiceError::ContextNotFound(handle.name.clone()));
+                }
                 Err(StoreError::Conflict(_)) => {
                     self.active.forget(&record.id);
                     code = self.resolve(&entry.parts).await?;
@@ -164,14 +180,8 @@ impl Service {
                     return Err(error.into());
                 }
             }
-            let assigned = Assigned {
-                record: record.clone(),
-                config: serde_json::value::RawValue::from_string(config).expect("it was made as JSON"),
-                binaries: code.binaries.iter().map(to_driver).collect(),
-                permit: place.permit,
-            };
-            // When the context ended in this moment, its actor is gone, and nobody else will end the job.
-            if handle.actor.cast(ContextMessage::Run(Box::new(assigned))).is_err() {
+            // When the context ended in this moment, nobody else will end the job.
+            if !give(handle, place, &record, config) {
                 self.end_orphan(&record).await?;
             }
             return Ok((record, end));
@@ -186,6 +196,22 @@ impl Service {
         self.records.end(&record, None).await?;
         self.active.end(Ended { record, inline_result: None });
         Ok(())
+    }
+}
+
+/// Hands a recorded job over to its context. False when that has ended.
+fn give(handle: &ContextHandle, place: Place, record: &JobRecord, config: String) -> bool {
+    match place {
+        Place::Queue(promised) => promised.keep(record).then(|| handle.queued()).is_some(),
+        Place::Free(reservation) => {
+            let assigned = Assigned {
+                record: record.clone(),
+                config: serde_json::value::RawValue::from_string(config).expect("it was made as JSON"),
+                binaries: record.binaries.iter().map(to_driver).collect(),
+                permit: reservation.permit,
+            };
+            handle.actor.cast(ContextMessage::Run(Box::new(assigned))).is_ok()
+        }
     }
 }
 
@@ -243,5 +269,6 @@ fn no_place(handle: &ContextHandle, why: &NoReservation) -> ServiceError {
         NoReservation::Stopping => ServiceError::ContextStopping,
         NoReservation::Ended => ServiceError::ContextNotFound(handle.name.clone()),
         NoReservation::Detached => ServiceError::ContextDetached(handle.name.clone()),
+        NoReservation::QueueFull { max } => ServiceError::QueueFull { context: handle.name.clone(), max: *max },
     }
 }

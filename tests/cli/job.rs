@@ -155,6 +155,23 @@ fn callbacks_are_shown_and_replayed() {
     assert_eq!(server.run(&["job", "callbacks", "j3"]).code, 4);
 }
 
+#[test]
+fn a_job_that_waits_is_shown_with_its_place() {
+    let server = Server::playing(|seen| match seen.line.as_str() {
+        "POST /jobs?cp=words%2Cutil&mainClass=m.C&sync=false&context=c+d&queue=true&priority=-5" => {
+            answer(202, r#"{"jobId":"j1","status":"STARTED","queue":{"position":3,"priority":-5}}"#)
+        }
+        "GET /jobs/j1" => answer(200, r#"{"jobId":"j1","status":"STARTED","queue":{"position":3,"priority":-5}}"#),
+        "GET /jobs" => answer(200, r#"[{"jobId":"j1","status":"STARTED","queue":{"position":3,"priority":-5}}]"#),
+        other => panic!("{other}"),
+    });
+    assert_eq!(submit(&server, &["--queue", "--priority", "-5"]).stdout, "j1\n");
+    let shown = server.run(&["job", "show", "j1"]).stdout;
+    assert_eq!(shown, "jobId   j1\nstatus  STARTED\nqueue   position 3, priority -5\n");
+    let listed = server.run(&["job", "list"]).stdout;
+    assert!(listed.contains("j1  STARTED (queue: 3)  -"), "{listed}");
+}
+
 /// Sends what comes out of the channel as one chunked answer; an error cuts the connection.
 fn following(mut lines: mpsc::Receiver<io::Result<&'static str>>) -> Server {
     let body =

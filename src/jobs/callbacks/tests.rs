@@ -10,6 +10,7 @@ use crate::adapters::memory::{MemoryBlobs, MemoryStore};
 use crate::core::callbacks::{CallbackRecord, CallbackState};
 use crate::core::jobs::{JobRecord, JobState, Outcome};
 use crate::core::keys;
+use crate::core::queue::Priority;
 use crate::core::supervision::Retry;
 use crate::jobs::Records;
 use crate::ports::outbound::Body;
@@ -24,6 +25,8 @@ pub(in crate::jobs) fn job(id: &str, callback: &str) -> JobRecord {
         context: "c".into(),
         context_id: "c1".into(),
         attempt: 1,
+        priority: Priority::default(),
+        queued: None,
         state: JobState::Started,
         started_ms: 1,
         ended_ms: None,

@@ -62,6 +62,7 @@ impl Actor for ContextActor {
                 }
             }
             ContextMessage::Run(assigned) => state.run(&myself, *assigned),
+            ContextMessage::Dispatch => state.dispatch(&myself).await,
             ContextMessage::Stored { job } => state.stored(&job).await,
             ContextMessage::Kill { job, reply } => state.kill(&job, reply).await,
             ContextMessage::Stop { force, reply } => {
@@ -69,8 +70,12 @@ impl Actor for ContextActor {
                 state.stop(force).await;
             }
             ContextMessage::ReadLog { job, offset, max_bytes, reply } => state.read_log(job, offset, max_bytes, reply),
-            ContextMessage::Tick => state.tick(&myself).await,
+            ContextMessage::Tick => {
+                state.dispatch_paused = false;
+                state.tick(&myself).await;
+            }
         }
+        state.ask_dispatch(&myself);
         if state.ended {
             // Only now that the driver is told too: who waits may be about to end this process.
             for waiter in state.stop_waiters.drain(..) {
@@ -127,6 +132,9 @@ fn begin(setup: ContextSetup) -> State {
         secret_hash: setup.secret_hash,
         detached_since: (setup.found && !unlaunched).then_some(now),
         launching: !setup.found,
+        queue: setup.queue,
+        dispatch_asked: false,
+        dispatch_paused: false,
         kill_at: (record.state == ContextState::Stopping).then_some(now),
         ended: false,
         record,
@@ -189,6 +197,10 @@ impl State {
         self.bear_with_drivers_after_a_freeze();
         if self.launching {
             return;
+        }
+        if self.record.state == ContextState::Stopping {
+            // Found in the store: it was stopped before the server was.
+            self.end_queued(&self.terminated());
         }
         if let Some(failure) = self.unstored_end.take() {
             self.end(failure).await;

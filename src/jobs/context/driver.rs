@@ -210,6 +210,7 @@ impl State {
     }
 
     pub async fn kill(&mut self, job: &str, reply: oneshot::Sender<KillAnswer>) {
+        let Some(reply) = self.kill_queued(job, reply).await else { return };
         let Some(held) = self.jobs.get_mut(job).filter(|held| !held.ending) else {
             let _ = reply.send(KillAnswer::TooLate);
             return;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
 use ractor::ActorRef;
 
 use super::state::{Shared, State};
@@ -19,6 +20,8 @@ type Me = ActorRef<ContextMessage>;
 const STOP_SLACK: Duration = Duration::from_secs(15);
 /// Between two tries to store an end while the store is away.
 const STORE_AGAIN: Duration = Duration::from_millis(500);
+/// Ends of queued jobs that are stored at once: what one transaction of the store takes.
+const ENDS_AT_ONCE: usize = 256;
 
 impl State {
     /// Stores a job's end, however long the store is away, and comes back with `Stored`. The first end counts.
@@ -105,6 +108,7 @@ impl State {
         }
         self.relaunch_at = None;
         self.phase.send_replace(Phase::Stopping);
+        self.end_queued(&self.terminated());
         let grace = if force { Duration::ZERO } else { self.shared.config.contexts.stop_grace };
         // Who is not attached does not hear of it, and cannot end in order.
         let slack = if self.connection.is_some() { STOP_SLACK } else { Duration::ZERO };
@@ -154,6 +158,7 @@ impl State {
     }
 
     async fn end_all_jobs(&mut self, failure: Failure) {
+        self.end_queued(&failure);
         for (id, held) in std::mem::take(&mut self.jobs) {
             if let Some(gone) = held.killed {
                 let _ = gone.send(());
@@ -175,6 +180,19 @@ impl State {
         self.storing.close();
         self.storing.wait().await;
     }
+}
+
+/// Ends jobs that no driver was given, however long the store is away.
+pub async fn end_unrun(shared: &Shared, jobs: Vec<JobRecord>, failure: &Failure) {
+    let end = |job: JobRecord| async move {
+        let (record, _) = job.ended(Outcome::Failed(failure.clone()), None, clock::unix_ms());
+        while let Err(error) = shared.records.end(&record, None).await {
+            tracing::error!(job = %record.id, %error, "cannot store the job's end; trying again");
+            tokio::time::sleep(STORE_AGAIN).await;
+        }
+        announce(shared, record, None);
+    };
+    futures::stream::iter(jobs).map(end).buffer_unordered(ENDS_AT_ONCE).collect::<()>().await;
 }
 
 /// Tells all who wait for the job's end, which is stored.

@@ -27,7 +27,10 @@ impl State {
         }
         let all = self.record.max_jobs;
         // A place that is taken is a job that runs, or one that is just being recorded.
-        let busy = self.record.ad_hoc || !self.jobs.is_empty() || self.slots.available_permits() < all as usize;
+        let busy = self.record.ad_hoc
+            || !self.jobs.is_empty()
+            || self.queue.count() > 0
+            || self.slots.available_permits() < all as usize;
         if busy {
             self.idle_since = clock::instant();
         }

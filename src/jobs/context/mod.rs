@@ -5,6 +5,7 @@ mod connection;
 mod driver;
 mod ending;
 mod expiry;
+mod queue;
 mod relaunch;
 mod state;
 
@@ -22,8 +23,9 @@ use crate::ports::Revision;
 
 pub use actor::ContextActor;
 pub use connection::{Connection, Frame};
-pub use ending::announce;
+pub use ending::{announce, end_unrun};
 pub use expiry::birth;
+pub use queue::{JobQueue, Promised};
 pub use state::{ContextSetup, Shared, secret_hash};
 
 /// Where a context stands, as others see it.
@@ -64,6 +66,8 @@ pub enum ContextMessage {
         connection: u64,
     },
     Run(Box<Assigned>),
+    /// A place may be free for a job that waits.
+    Dispatch,
     /// A job's end is stored.
     Stored {
         job: String,
@@ -130,6 +134,10 @@ pub enum NoReservation {
     Ended,
     /// Its driver is not attached.
     Detached,
+    /// As many jobs wait as may.
+    QueueFull {
+        max: usize,
+    },
 }
 
 /// What all the server knows of a live context.
@@ -140,6 +148,9 @@ pub struct ContextHandle {
     pub kind: String,
     pub is_python: bool,
     pub max_jobs: u32,
+    /// Whether its jobs wait for a place when they do not say; `None` is as the server is configured.
+    pub queues: Option<bool>,
+    pub queue: Arc<JobQueue>,
     pub phase: watch::Receiver<Phase>,
     pub actor: ActorRef<ContextMessage>,
     /// SHA-256 of the attempt's secret in hex, for the blobs' routes; empty while there is no attempt.
@@ -158,16 +169,42 @@ impl ContextHandle {
             Ok(Err(_)) => Phase::Ended,
             Err(_) => Phase::Detached,
         };
+        self.reserve_in(phase)
+    }
+
+    /// The same at once.
+    pub fn reserve_now(&self) -> Result<Reservation, NoReservation> {
+        self.reserve_in(self.phase())
+    }
+
+    fn reserve_in(&self, phase: Phase) -> Result<Reservation, NoReservation> {
         match phase {
-            Phase::Ready { attachment, attempt } => match Arc::clone(&self.slots).try_acquire_owned() {
-                Ok(permit) => Ok(Reservation { permit, attachment, attempt }),
+            Phase::Ready { attachment, attempt } => match self.free_place() {
+                Some(permit) => Ok(Reservation { permit, attachment, attempt }),
                 // Whoever decides to stop a context takes all places first.
-                Err(_) if self.phase() == Phase::Stopping => Err(NoReservation::Stopping),
-                Err(_) => Err(NoReservation::Full { max_jobs: self.max_jobs }),
+                None if self.phase() == Phase::Stopping => Err(NoReservation::Stopping),
+                None => Err(NoReservation::Full { max_jobs: self.max_jobs }),
             },
             Phase::Stopping => Err(NoReservation::Stopping),
             Phase::Ended => Err(NoReservation::Ended),
             Phase::Starting | Phase::Detached => Err(NoReservation::Detached),
+        }
+    }
+
+    /// Nobody overtakes those that wait.
+    fn free_place(&self) -> Option<OwnedSemaphorePermit> {
+        if self.queue.due_count() > 0 {
+            return None;
+        }
+        Arc::clone(&self.slots).try_acquire_owned().ok()
+    }
+
+    /// To be called when a job was put into the queue.
+    pub fn queued(&self) {
+        // Who frees a place looks into the queue afterwards; so without a free place there is nothing to say.
+        if self.slots.available_permits() > 0 {
+            // An actor that is gone has ended the job.
+            let _ = self.actor.cast(ContextMessage::Dispatch);
         }
     }
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-use super::{Connection, Phase};
+use super::{Connection, JobQueue, Phase};
 use crate::api::driver::attach::LogPart;
 use crate::config::Config;
 use crate::core::binaries::BlobRef;
@@ -38,9 +38,10 @@ pub struct ContextSetup {
     pub record: ContextRecord,
     /// Found in the store, with a driver already; else `Launch` follows.
     pub found: bool,
-    /// Jobs that the store holds for it, not ended.
+    /// Jobs that the store holds for it, not ended: those that a driver was given.
     pub jobs: Vec<JobRecord>,
     pub slots: Arc<Semaphore>,
+    pub queue: Arc<JobQueue>,
     pub phase: watch::Sender<Phase>,
     pub created: watch::Sender<Option<Result<(), Failure>>>,
     pub secret_hash: watch::Sender<String>,
@@ -111,6 +112,11 @@ pub struct State {
     pub ticked: Instant,
     /// `Launch` is on its way.
     pub launching: bool,
+    pub queue: Arc<JobQueue>,
+    /// `Dispatch` is on its way.
+    pub dispatch_asked: bool,
+    /// The store did not take an assignment: the next tick tries again.
+    pub dispatch_paused: bool,
     pub ended: bool,
 }
 

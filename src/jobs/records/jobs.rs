@@ -9,6 +9,24 @@ use crate::core::jobs::{JobRecord, JobState};
 use crate::core::keys;
 use crate::ports::{Commit, CommitError, Precondition, Revision, Write};
 
+/// What every new job is written with, if `first` holds and its binaries are what they were.
+pub(super) fn submission(
+    first: Precondition,
+    job: &JobRecord,
+    config: &str,
+    binaries: &[(String, Revision)],
+) -> Commit {
+    let mut commit = Commit { preconditions: vec![first], writes: Vec::new() };
+    commit.writes.push(put(keys::job(&job.id), job));
+    commit.writes.push(mark(keys::job_active(&job.id)));
+    commit.writes.push(Write::Put(keys::job_config(&job.id), Bytes::copy_from_slice(config.as_bytes())));
+    for (name, version) in binaries {
+        commit.preconditions.push(Precondition::At(keys::binary(name), *version));
+        commit.writes.push(mark(keys::binary_use(name, &job.id)));
+    }
+    commit
+}
+
 impl Records {
     /// Records a job as given to the attempt whose attachment is at this version. Conflict 0: the driver attached anew;
     /// others: a binary was replaced or deleted.
@@ -20,15 +38,8 @@ impl Records {
         binaries: &[(String, Revision)],
         claim: Option<&Claim>,
     ) -> Result<(), StoreError> {
-        let mut commit = Commit::default();
-        commit.preconditions.push(Precondition::At(keys::attachment(&job.context_id), attachment));
-        commit.writes.push(put(keys::job(&job.id), job));
-        commit.writes.push(mark(keys::job_active(&job.id)));
-        commit.writes.push(Write::Put(keys::job_config(&job.id), Bytes::copy_from_slice(config.as_bytes())));
-        for (name, version) in binaries {
-            commit.preconditions.push(Precondition::At(keys::binary(name), *version));
-            commit.writes.push(mark(keys::binary_use(name, &job.id)));
-        }
+        let attached = Precondition::At(keys::attachment(&job.context_id), attachment);
+        let commit = submission(attached, job, config, binaries);
         let effect = || Effect::JobSubmitted { job: job.id.clone() };
         self.commit_claimed("job-submit", commit, claim, effect).await?;
         Ok(())
@@ -48,6 +59,9 @@ impl Records {
             commit.writes.push(Write::Delete(keys::binary_use(&used.name, &job.id)));
         }
         commit.writes.extend(super::callbacks::at_end(job));
+        if job.queued.is_some() {
+            commit.writes.push(Write::Delete(keys::job_queue(&job.context_id, job.priority, &job.id)));
+        }
         match self.commit("job-end", commit).await {
             Ok(_) | Err(CommitError::Conflict(_)) => Ok(()),
             Err(error) => Err(error.into()),

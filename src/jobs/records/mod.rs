@@ -5,6 +5,7 @@ pub mod callbacks;
 mod contexts;
 mod idempotency;
 mod jobs;
+mod queue;
 mod tokens;
 
 use std::sync::Arc;

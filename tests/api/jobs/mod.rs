@@ -8,4 +8,5 @@ mod cp;
 mod delete;
 mod get;
 mod list;
+mod queue;
 mod sync;
