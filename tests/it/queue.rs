@@ -127,20 +127,22 @@ fn waiting(context: &ContextRecord) -> JobRecord {
 /// A context that was attached once, and three jobs that wait for it; their ids.
 async fn record(records: &Records, context: &ContextRecord) -> Vec<String> {
     assert_eq!(context.state, ContextState::Running);
-    records.create_context(context).await.unwrap();
+    records.create_context(context, None).await.unwrap();
     records.attach(&context.id, &Attachment { attempt: 1, node: "doyen".into() }).await.unwrap();
     let jobs: Vec<JobRecord> = (0..3).map(|_| waiting(context)).collect();
     for job in &jobs {
-        records.enqueue(job, "{}", &[]).await.unwrap();
+        records.enqueue(job, "{}", &[], None).await.unwrap();
     }
     jobs.into_iter().map(|job| job.id).collect()
 }
 
 async fn start(records: Records) -> Contexts {
     let config = Config::default();
-    let outbound = Arc::new(HttpOutbound::new(config.security.clone(), config.callbacks.timeout));
+    let outbound = Arc::new(HttpOutbound::new(config.security.clone()));
+    let blobs = Arc::new(MemoryBlobs::default());
+    let callbacks = Callbacks::start(outbound, blobs, records.clone(), config.callbacks.clone(), Secrets::default());
     let shared = Shared {
-        callbacks: Callbacks::new(outbound, Arc::new(MemoryBlobs::default()), config.callbacks.clone()),
+        callbacks,
         config: Arc::new(config),
         records,
         active: ActiveJobs::default(),
