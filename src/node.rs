@@ -18,7 +18,7 @@ use doyen::http;
 use doyen::jobs::callbacks::{Callbacks, Secrets};
 use doyen::jobs::context::Shared;
 use doyen::jobs::supervisor::stop_and_wait;
-use doyen::jobs::{ActiveJobs, Contexts, Records};
+use doyen::jobs::{ActiveJobs, Contexts, Records, Retention};
 use doyen::ports::{BinaryStore, Outbound, UserDirectory};
 use doyen::runtime::tls;
 use doyen::service::{Parts, Service};
@@ -150,6 +150,7 @@ async fn build(
     };
     let contexts =
         Contexts::start(shared).await.map_err(|e| anyhow::anyhow!(e).context("cannot take up the contexts"))?;
+    let retention = Retention::start(records.clone(), Arc::clone(&blobs), &config.retention);
     let parts = Parts {
         config,
         records,
@@ -162,6 +163,7 @@ async fn build(
         data: Arc::new(data),
         serving,
         users,
+        retention,
     };
     Ok((Service::new(parts), contexts))
 }

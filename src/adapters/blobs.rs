@@ -12,14 +12,17 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{GetOptions, GetResultPayload, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{
+    GetOptions, GetResultPayload, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload,
+};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::sync::RwLock;
 use tokio_util::io::ReaderStream;
 
 use super::hex;
-use crate::ports::{BinaryStore, BlobError, BlobReader, BlobWriter};
-use crate::runtime::random;
+use crate::ports::{BinaryStore, BlobError, BlobInfo, BlobReader, BlobWriter, Stamp};
+use crate::runtime::{clock, random};
 
 /// An upload holds about two of them.
 const PART_BYTES: usize = 1024 * 1024;
@@ -34,12 +37,14 @@ pub struct ObjectBinaryStore {
     store: Arc<dyn ObjectStore>,
     /// Where the objects are files.
     local: Option<PathBuf>,
+    /// Held for reading while a blob appears or is refreshed, for writing from a look at a blob to its deletion.
+    gate: Arc<RwLock<()>>,
 }
 
 impl ObjectBinaryStore {
     /// Objects are `<first two digits>/<hash>` and `tmp/<id>`. The store must be durable when it answers.
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, local: None }
+        Self { store, local: None, gate: Arc::default() }
     }
 
     /// Over a directory that exists and that nobody else uses: what broken-off uploads left there is removed.
@@ -49,7 +54,7 @@ impl ObjectBinaryStore {
     pub fn open_local(directory: &FilePath) -> Result<Self, BlobError> {
         sweep(directory).map_err(|error| map_io(&error, &error))?;
         let store = LocalFileSystem::new_with_prefix(directory).map_err(|error| map(&error))?;
-        Ok(Self { store: Arc::new(store.with_fsync(true)), local: Some(directory.to_owned()) })
+        Ok(Self { store: Arc::new(store.with_fsync(true)), local: Some(directory.to_owned()), gate: Arc::default() })
     }
 }
 
@@ -113,9 +118,36 @@ async fn hash(mut hasher: Sha256, part: Bytes) -> Result<Sha256, BlobError> {
     tokio::task::spawn_blocking(update).await.map_err(|error| lost_task(&error))
 }
 
+/// `None` for what is no blob: the name of a blob is its hash.
+fn info(meta: &ObjectMeta) -> Option<BlobInfo> {
+    let sha256 = meta.location.filename()?;
+    location(sha256)?;
+    let stamp = Stamp(meta.last_modified.timestamp_nanos_opt()?);
+    Some(BlobInfo { sha256: sha256.to_owned(), size_bytes: meta.size, stamp })
+}
+
+/// Gives a blob another stamp. Files get theirs to the nanosecond: the system's own times tell uploads within some
+/// milliseconds not apart. To be called within the gate.
+async fn restamp(store: &dyn ObjectStore, local: Option<&FilePath>, place: &Path) -> Result<(), object_store::Error> {
+    let Some(directory) = local else { return store.copy(place, place).await };
+    let file = directory.join(place.as_ref());
+    let touch = move || {
+        let file = std::fs::File::options().write(true).open(file)?;
+        let before = file.metadata()?.modified()?;
+        // The clock may have been set back.
+        file.set_modified(clock::system_time().max(before + std::time::Duration::from_nanos(1)))
+    };
+    let touched = tokio::task::spawn_blocking(touch).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    touched.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => object_store::Error::NotFound { path: place.to_string(), source: Box::new(error) },
+        _ => object_store::Error::Generic { store: "files", source: Box::new(error) },
+    })
+}
+
 struct Writer {
     store: Arc<dyn ObjectStore>,
     local: Option<PathBuf>,
+    gate: Arc<RwLock<()>>,
     hasher: Sha256,
     size: u64,
     /// Less than a part.
@@ -175,7 +207,11 @@ impl Writer {
         let place = location(&found).expect("a hash");
         match self.upload.take() {
             Some(upload) => self.complete(upload, &place).await?,
-            None => drop(self.store.put(&place, rest.into()).await.map_err(|error| map(&error))?),
+            None => {
+                let _gate = self.gate.read().await;
+                self.store.put(&place, rest.into()).await.map_err(|error| map(&error))?;
+                restamp(&*self.store, self.local.as_deref(), &place).await.map_err(|error| map(&error))?;
+            }
         }
         Ok((found, self.size))
     }
@@ -188,11 +224,13 @@ impl Writer {
             }
             return Err(map(&error));
         }
+        let _gate = self.gate.read().await;
         let renamed = self.store.rename(&upload.temporary, place).await;
         if renamed.is_err() {
             let _ = self.store.delete(&upload.temporary).await;
         }
-        renamed.map_err(|error| map(&error))
+        renamed.map_err(|error| map(&error))?;
+        restamp(&*self.store, self.local.as_deref(), place).await.map_err(|error| map(&error))
     }
 }
 
@@ -233,6 +271,7 @@ impl BinaryStore for ObjectBinaryStore {
         Ok(Box::new(Writer {
             store: self.store.clone(),
             local: self.local.clone(),
+            gate: Arc::clone(&self.gate),
             hasher: Sha256::new(),
             size: 0,
             rest: BytesMut::new(),
@@ -269,12 +308,7 @@ impl BinaryStore for ObjectBinaryStore {
     }
 
     async fn size(&self, sha256: &str) -> Result<Option<u64>, BlobError> {
-        let Some(place) = location(sha256) else { return Ok(None) };
-        match self.store.head(&place).await {
-            Ok(meta) => Ok(Some(meta.size)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(map(&error)),
-        }
+        Ok(self.stat(sha256).await?.map(|blob| blob.size_bytes))
     }
 
     async fn delete(&self, sha256: &str) -> Result<(), BlobError> {
@@ -283,6 +317,52 @@ impl BinaryStore for ObjectBinaryStore {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(map(&error)),
         }
+    }
+
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<BlobInfo>, BlobError> {
+        let first = after.and_then(|after| u8::from_str_radix(after.get(..2)?, 16).ok()).unwrap_or(0);
+        let mut found = Vec::new();
+        for directory in first..=u8::MAX {
+            if found.len() >= limit {
+                break;
+            }
+            let prefix = Path::from(format!("{directory:02x}"));
+            let all: Vec<ObjectMeta> = self.store.list(Some(&prefix)).try_collect().await.map_err(|e| map(&e))?;
+            let behind = |blob: &BlobInfo| after.is_none_or(|after| blob.sha256.as_str() > after);
+            let begin = found.len();
+            found.extend(all.iter().filter_map(info).filter(behind));
+            found[begin..].sort_by(|a, b| a.sha256.cmp(&b.sha256));
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    async fn stat(&self, sha256: &str) -> Result<Option<BlobInfo>, BlobError> {
+        let Some(place) = location(sha256) else { return Ok(None) };
+        match self.store.head(&place).await {
+            Ok(meta) => Ok(info(&meta)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(map(&error)),
+        }
+    }
+
+    async fn refresh(&self, sha256: &str) -> Result<Option<u64>, BlobError> {
+        let Some(place) = location(sha256) else { return Ok(None) };
+        let _gate = self.gate.read().await;
+        match restamp(&*self.store, self.local.as_deref(), &place).await {
+            Ok(()) => self.size(sha256).await,
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(map(&error)),
+        }
+    }
+
+    async fn delete_unchanged(&self, sha256: &str, stamp: Stamp) -> Result<bool, BlobError> {
+        let _gate = self.gate.write().await;
+        if self.stat(sha256).await?.is_none_or(|blob| blob.stamp != stamp) {
+            return Ok(false);
+        }
+        self.delete(sha256).await?;
+        Ok(true)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Stores in memory, for tests: plain, and alike in what they answer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -13,8 +13,8 @@ use super::changes::ChangeLog;
 use super::embedded::{MAX_COMMIT_BYTES, size_bytes};
 use super::hex;
 use crate::ports::{
-    BinaryStore, BlobError, BlobReader, BlobWriter, Change, Changes, Commit, CommitError, Entry, MetaStore,
-    Precondition, ReadError, Revision, Write,
+    BinaryStore, BlobError, BlobInfo, BlobReader, BlobWriter, Change, Changes, Commit, CommitError, Entry, MetaStore,
+    Precondition, ReadError, Revision, Stamp, Write,
 };
 
 type Map = BTreeMap<String, (Revision, Bytes)>;
@@ -109,7 +109,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-type Blobs = Arc<Mutex<HashMap<String, Bytes>>>;
+type Blobs = Arc<Mutex<Kept>>;
+
+#[derive(Default)]
+struct Kept {
+    content: BTreeMap<String, (Stamp, Bytes)>,
+    /// The newest that was given.
+    stamp: i64,
+}
+
+impl Kept {
+    fn next_stamp(&mut self) -> Stamp {
+        self.stamp += 1;
+        Stamp(self.stamp)
+    }
+}
+
+fn info((sha256, (stamp, content)): (&String, &(Stamp, Bytes))) -> BlobInfo {
+    BlobInfo { sha256: sha256.clone(), size_bytes: content.len() as u64, stamp: *stamp }
+}
 
 #[derive(Default)]
 pub struct MemoryBlobs {
@@ -137,7 +155,9 @@ impl BlobWriter for MemoryBlobWriter {
             return Err(BlobError::WrongHash { expected: expected.to_owned(), found });
         }
         let size = content.len() as u64;
-        lock(&self.blobs).insert(found.clone(), content);
+        let mut blobs = lock(&self.blobs);
+        let stamp = blobs.next_stamp();
+        blobs.content.insert(found.clone(), (stamp, content));
         Ok((found, size))
     }
 }
@@ -149,7 +169,8 @@ impl BinaryStore for MemoryBlobs {
     }
 
     async fn read(&self, sha256: &str, offset: u64, length: Option<u64>) -> Result<(BlobReader, u64), BlobError> {
-        let content = lock(&self.blobs).get(sha256).cloned().ok_or_else(|| BlobError::NotFound(sha256.to_owned()))?;
+        let found = lock(&self.blobs).content.get(sha256).cloned();
+        let (_, content) = found.ok_or_else(|| BlobError::NotFound(sha256.to_owned()))?;
         let size = content.len() as u64;
         let begin = offset.min(size);
         let end = begin.saturating_add(length.unwrap_or(size)).min(size);
@@ -160,11 +181,36 @@ impl BinaryStore for MemoryBlobs {
     }
 
     async fn size(&self, sha256: &str) -> Result<Option<u64>, BlobError> {
-        Ok(lock(&self.blobs).get(sha256).map(|content| content.len() as u64))
+        Ok(self.stat(sha256).await?.map(|info| info.size_bytes))
     }
 
     async fn delete(&self, sha256: &str) -> Result<(), BlobError> {
-        lock(&self.blobs).remove(sha256);
+        lock(&self.blobs).content.remove(sha256);
         Ok(())
+    }
+
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<BlobInfo>, BlobError> {
+        let blobs = lock(&self.blobs);
+        let behind = blobs.content.iter().filter(|(sha256, _)| after.is_none_or(|after| sha256.as_str() > after));
+        Ok(behind.take(limit).map(info).collect())
+    }
+
+    async fn stat(&self, sha256: &str) -> Result<Option<BlobInfo>, BlobError> {
+        Ok(lock(&self.blobs).content.get_key_value(sha256).map(info))
+    }
+
+    async fn refresh(&self, sha256: &str) -> Result<Option<u64>, BlobError> {
+        let mut blobs = lock(&self.blobs);
+        let next = blobs.next_stamp();
+        Ok(blobs.content.get_mut(sha256).map(|(stamp, content)| {
+            *stamp = next;
+            content.len() as u64
+        }))
+    }
+
+    async fn delete_unchanged(&self, sha256: &str, stamp: Stamp) -> Result<bool, BlobError> {
+        let mut blobs = lock(&self.blobs);
+        let unchanged = blobs.content.get(sha256).is_some_and(|(found, _)| *found == stamp);
+        Ok(unchanged && blobs.content.remove(sha256).is_some())
     }
 }

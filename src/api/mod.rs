@@ -3,4 +3,5 @@
 pub mod callbacks;
 pub mod driver;
 pub mod rest;
+pub mod timeline;
 pub mod tokens;

@@ -68,6 +68,8 @@ pub enum Command {
     /// Jobs.
     #[command(subcommand)]
     Job(JobCommand),
+    /// Print what happens to jobs, contexts and binaries, a line each, until it is interrupted.
+    Watch(WatchArgs),
     /// Print the version.
     Version,
     /// Who may use servers: the users file on this machine.
@@ -219,6 +221,8 @@ pub enum JobCommand {
         #[arg(short, long)]
         follow: bool,
     },
+    /// Show where a job's time went.
+    Timeline { id: String },
     /// Stop a job.
     Kill { id: String },
     /// Show what became of a job's callback.
@@ -347,6 +351,25 @@ pub enum TokenCommand {
     List,
     /// Make a token good for nothing.
     Revoke { id: String },
+}
+
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// Only this job, and only until it has ended
+    #[arg(long, value_name = "ID")]
+    pub job: Option<String>,
+    /// Only this context and its jobs
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Only these: job, context, binary
+    #[arg(long, value_delimiter = ',', value_name = "TYPE")]
+    pub types: Vec<String>,
+    /// Only those in these states
+    #[arg(long, value_delimiter = ',', value_name = "STATE")]
+    pub state: Vec<String>,
+    /// Go on after this event, instead of now
+    #[arg(long, value_name = "CURSOR")]
+    pub cursor: Option<u64>,
 }
 
 /// A year: more is a mistake.

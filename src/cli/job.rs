@@ -12,7 +12,7 @@ use super::exit::Exit;
 use super::failure::{Failure, note};
 use super::output::{cell, details, print, table, write};
 use super::progress::Progress;
-use super::{Session, callbacks};
+use super::{Session, callbacks, timeline};
 
 /// What each long poll asks for.
 const POLL: &str = "30s";
@@ -39,6 +39,7 @@ pub async fn run(session: &Session, command: &JobCommand) -> Result<(), Failure>
             print(&details(&job))
         }
         JobCommand::Logs { id, follow } => logs(session, id, *follow).await,
+        JobCommand::Timeline { id } => timeline::show(session, id).await,
         JobCommand::Kill { id } => kill(session, id).await,
         JobCommand::Callbacks { id, replay } => callbacks::run(session, id, *replay).await,
     }

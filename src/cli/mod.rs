@@ -15,8 +15,10 @@ mod job;
 mod output;
 mod progress;
 mod secrets;
+mod timeline;
 mod token;
 mod user;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -69,6 +71,7 @@ fn run(cli: &Cli, roles: Roles) -> Result<Exit, Failure> {
         Command::Job(command) => ask(cli, async |session| job::run(session, command).await)?,
         Command::Token(command) => ask(cli, async |session| token::run(session, command).await)?,
         Command::User(command) => user::run(cli.json, command)?,
+        Command::Watch(args) => ask(cli, async |session| watch::run(session, args).await)?,
     }
     Ok(Exit::Ok)
 }

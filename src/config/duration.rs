@@ -55,6 +55,29 @@ impl Visitor<'_> for Text {
     }
 }
 
+/// The same, or `off`. For serde's `with` of an `Option`.
+pub(crate) mod or_off {
+    use std::time::Duration;
+
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    const OFF: &str = "off";
+
+    pub(crate) fn serialize<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&duration.map_or_else(|| OFF.into(), super::text))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        let text = String::deserialize(from)?;
+        if text.trim() == OFF {
+            return Ok(None);
+        }
+        let parsed = super::parse(&text).map(Some);
+        parsed.map_err(|why| D::Error::custom(format!("{why}, or `off`")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

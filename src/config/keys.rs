@@ -4,7 +4,8 @@ use serde::de::value::Error;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, Visitor};
 
 use super::schema::{
-    Callbacks, Config, Contexts, Driver, Hocon, Http, Idempotency, Jobs, Log, Node, Security, Store, Tls,
+    Callbacks, Config, Contexts, Driver, Events, Hocon, Http, Idempotency, Jobs, Log, Node, Retention, Security, Store,
+    Tls,
 };
 
 /// What may stand at a path.
@@ -81,6 +82,8 @@ fn keys(section: &str) -> &'static [&'static str] {
         "hocon" => fields::<Hocon>(),
         "log" => fields::<Log>(),
         "idempotency" => fields::<Idempotency>(),
+        "retention" => fields::<Retention>(),
+        "events" => fields::<Events>(),
         _ => &[],
     }
 }

@@ -22,6 +22,8 @@ pub struct Config {
     pub hocon: Hocon,
     pub log: Log,
     pub idempotency: Idempotency,
+    pub retention: Retention,
+    pub events: Events,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -278,10 +280,52 @@ pub struct Idempotency {
     pub wait: Duration,
 }
 
+/// What is removed in time; `off` is never. docs/adr/0015.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Retention {
+    /// Between two passes.
+    #[serde(with = "super::duration")]
+    pub interval: Duration,
+    /// Jobs that one commit removes.
+    pub batch: usize,
+    /// Since a job's end.
+    #[serde(with = "super::duration::or_off")]
+    pub jobs_age: Option<Duration>,
+    /// The newest are kept; 0 is no limit.
+    pub jobs_count: u64,
+    #[serde(with = "super::duration::or_off")]
+    pub results_age: Option<Duration>,
+    #[serde(with = "super::duration::or_off")]
+    pub logs_age: Option<Duration>,
+    #[serde(with = "super::duration::or_off")]
+    pub contexts_age: Option<Duration>,
+    #[serde(with = "super::duration::or_off")]
+    pub binaries_unused_age: Option<Duration>,
+    /// Content that nothing refers to goes after this time. Longer than `contexts.fence-wait`.
+    #[serde(with = "super::duration")]
+    pub unreferenced_age: Duration,
+}
+
+/// `/v1/events`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Events {
+    /// Streams at once; more get 503.
+    pub max_streams: usize,
+    /// Between two signs of life on a stream where nothing happens.
+    #[serde(with = "super::duration")]
+    pub heartbeat: Duration,
+    /// A reader that takes nothing for so long is dropped.
+    #[serde(with = "super::duration")]
+    pub stalled_after: Duration,
+}
+
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Default for Node {
     fn default() -> Self {
@@ -443,5 +487,27 @@ impl Default for Log {
 impl Default for Idempotency {
     fn default() -> Self {
         Self { keep: 24 * 3600 * SECOND, max_keys: 100_000, wait: 30 * SECOND }
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            interval: 600 * SECOND,
+            batch: 100,
+            jobs_age: Some(90 * DAY),
+            jobs_count: 1_000_000,
+            results_age: None,
+            logs_age: None,
+            contexts_age: Some(90 * DAY),
+            binaries_unused_age: None,
+            unreferenced_age: 3600 * SECOND,
+        }
+    }
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { max_streams: 256, heartbeat: 15 * SECOND, stalled_after: 60 * SECOND }
     }
 }

@@ -210,6 +210,11 @@ fn rules_name_the_place_of_the_value_that_breaks_them() {
         ("security.cp-directories=[\"x\"]", "`security.cp-directories`: `x` is not an absolute path"),
         ("security.cp-hosts=[\"http://x\"]", "`security.cp-hosts`: `http://x` is not a host"),
         ("http.cors-origins=[\"x\"]", "`http.cors-origins`: `x` is not an origin"),
+        ("retention.unreferenced-age=11m", "`retention.unreferenced-age` must be longer than `contexts.fence-wait`"),
+        ("retention.binaries-unused-age=91d", "`retention.binaries-unused-age` is over `retention.jobs-age`"),
+        ("retention.batch=0", "`retention.batch` has to be 1 to 10000"),
+        ("retention.jobs-age=never", "or `off`"),
+        ("events.max-streams=0", "`events.max-streams` must not be 0"),
         ("hocon.max-depth=100000", "`hocon.max-depth` is over 120"),
     ] {
         let errors = file("").set(text).errors();

@@ -12,6 +12,9 @@ const MAX_NODE_NAME_BYTES: usize = 64;
 /// Deeper JSON is refused by the library that reads a stored configuration back (at 128).
 const MAX_HOCON_DEPTH: usize = 120;
 
+/// More would hold up the commits of jobs.
+const MAX_RETENTION_BATCH: usize = 10_000;
+
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// A rule that does not hold, and the keys that it is about.
@@ -45,6 +48,8 @@ pub(super) fn invalid(config: &Config) -> Vec<Invalid> {
     security(config, &mut rules);
     super::access::rules(&config.security, &mut rules);
     log_level(&config.log.level, &mut rules);
+    retention(config, &mut rules);
+    events(config, &mut rules);
     rules.0
 }
 
@@ -281,4 +286,44 @@ fn log_level(text: &str, rules: &mut Rules) {
     });
     let hint = format!("one of {}; or more, like info,doyen::jobs=debug", LEVELS.join(", "));
     rules.hold(good, &["log.level"], format!("`log.level` is {text:?}, which is no level"), Some(&hint));
+}
+
+fn retention(config: &Config, rules: &mut Rules) {
+    let retention = &config.retention;
+    let not_0 = |key: &str| format!("`{key}` must not be 0");
+    rules.hold(retention.interval > Duration::ZERO, &["retention.interval"], not_0("retention.interval"), None);
+    rules.hold(
+        (1..=MAX_RETENTION_BATCH).contains(&retention.batch),
+        &["retention.batch"],
+        format!("`retention.batch` has to be 1 to {MAX_RETENTION_BATCH}"),
+        None,
+    );
+    rules.hold(
+        retention.unreferenced_age > config.contexts.fence_wait,
+        &["retention.unreferenced-age", "contexts.fence-wait"],
+        "`retention.unreferenced-age` must be longer than `contexts.fence-wait`",
+        Some("otherwise a result could go that its driver has stored and not yet told of"),
+    );
+    let known = match (retention.binaries_unused_age, retention.jobs_age) {
+        (Some(unused), Some(jobs)) => unused <= jobs,
+        _ => true,
+    };
+    rules.hold(
+        known,
+        &["retention.binaries-unused-age", "retention.jobs-age"],
+        "`retention.binaries-unused-age` is over `retention.jobs-age`",
+        Some("only jobs that are kept tell which binaries were used"),
+    );
+}
+
+fn events(config: &Config, rules: &mut Rules) {
+    let events = &config.events;
+    let not_0 = |key: &str| format!("`{key}` must not be 0");
+    for (key, good) in [
+        ("events.max-streams", events.max_streams > 0),
+        ("events.heartbeat", events.heartbeat > Duration::ZERO),
+        ("events.stalled-after", events.stalled_after > Duration::ZERO),
+    ] {
+        rules.hold(good, &[key], not_0(key), None);
+    }
 }

@@ -137,6 +137,13 @@ pub enum Effect {
     DeleteData {
         path: String,
     },
+    /// Done in the commit that remembers it; the token itself is nowhere.
+    TokenCreated {
+        token: String,
+    },
+    TokenRevoked,
+    /// Done before.
+    CallbackReplayed,
 }
 
 /// What stands under `idempotency/<id>`.

@@ -8,6 +8,7 @@ pub const STORE_ID: &str = "store-id";
 pub const JOBS: &str = "jobs/";
 pub const JOBS_ACTIVE: &str = "jobs-active/";
 pub const BINARIES: &str = "binaries/";
+pub const CONTEXTS: &str = "contexts/";
 pub const CONTEXTS_LIVE: &str = "contexts-live/";
 
 /// A job's record. Ids sort by time of submission, so the newest stand last.
@@ -61,7 +62,7 @@ pub fn binary_uses(name: &str) -> String {
 }
 
 pub fn context(id: &str) -> String {
-    format!("contexts/{id}")
+    format!("{CONTEXTS}{id}")
 }
 
 /// Exists while the context has not ended.
@@ -130,6 +131,16 @@ pub const TOKENS: &str = "tokens/";
 
 pub fn token(id: &str) -> String {
     format!("{TOKENS}{id}")
+}
+
+/// Everything that is kept under the id of a job that ended in `state`.
+pub fn of_ended_job(state: &str, id: &str) -> impl Iterator<Item = String> {
+    [job(id), job_config(id), job_result(id), job_timeline(id), job_callback(id), job_ended(state, id)].into_iter()
+}
+
+/// Where the time of a job that has ended went.
+pub fn job_timeline(id: &str) -> String {
+    format!("job-timelines/{id}")
 }
 
 /// The last part of a key.

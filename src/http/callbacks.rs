@@ -6,6 +6,7 @@ use axum::response::Response;
 
 use super::answer;
 use super::error::HttpError;
+use super::idempotency::{IdempotencyKey, Once};
 use super::params::Who;
 use crate::api::callbacks::JobCallback;
 use crate::api::rest::Answer;
@@ -24,13 +25,14 @@ pub async fn get(State(service): State<Service>, Who(who): Who, Path(id): Path<S
 }
 
 /// Delivers a job's callback once more, under the same delivery id
-#[utoipa::path(post, path = "/v1/jobs/{id}/callbacks/replay", tag = "jobs", params(("id" = String, Path,)),
+#[utoipa::path(post, path = "/v1/jobs/{id}/callbacks/replay", tag = "jobs", params(IdempotencyKey, ("id" = String, Path,)),
     responses((status = 202, body = JobCallback), (status = 404, body = Answer), (status = 409, body = Answer)))]
 pub async fn replay(
     State(service): State<Service>,
     Who(who): Who,
+    Once(once): Once,
     Path(id): Path<String>,
 ) -> Result<Response, HttpError> {
-    let view = service.replay_callback(&who, &id).await?;
+    let view = service.replay_callback_once(&who, once, &id).await?;
     Ok(answer::json(StatusCode::ACCEPTED, &shown(&view)))
 }

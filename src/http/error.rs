@@ -82,6 +82,10 @@ fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
             let text = format!("Too many contexts ({max}); stop one, or raise contexts.max");
             (S::SERVICE_UNAVAILABLE, "too-many-contexts", error(text))
         }
+        E::TooManyStreams { max } => {
+            let text = format!("Too many streams of events ({max}); close one, or raise events.max-streams");
+            (S::SERVICE_UNAVAILABLE, "too-many-streams", error(text))
+        }
         E::ContextStopping => (S::CONFLICT, "context-stopping", error("Context stop in progress")),
         E::ContextDetached(name) => {
             let text = format!("The driver of context {name} is not attached at the moment; try again");
@@ -146,6 +150,7 @@ fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
         | E::TokenNotFound(_)
         | E::BadTokenWish(_)
         | E::TooManyTokens { .. }
+        | E::TokenWasMade { .. }
         | E::Forbidden(_) => access(cause),
         E::StoreUnavailable(_) => {
             (S::SERVICE_UNAVAILABLE, "store-unavailable", error("The store is unavailable at the moment; try again"))
@@ -186,6 +191,12 @@ fn access(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
         }
         E::TokenNotFound(id) => (S::NOT_FOUND, "token-not-found", error(format!("No token with ID {id}"))),
         E::BadTokenWish(why) => (S::BAD_REQUEST, "bad-token-wish", error(format!("No token is made: {why}"))),
+        E::TokenWasMade { id } => {
+            let words = format!(
+                "The first request of this key made token {id}, which is shown once; revoke it and use another key"
+            );
+            (S::CONFLICT, "token-was-made", error(words))
+        }
         E::TooManyTokens { max } => {
             let words = format!("There are too many tokens ({max} of a user are good at once); revoke some");
             (S::CONFLICT, "too-many-tokens", error(words))

@@ -54,6 +54,7 @@ pub async fn metrics(
     if let Ok(counts) = service.callback_counts().await {
         metrics.callbacks(counts);
     }
+    metrics.retention(service.removed());
     let kind = header::HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     Ok(answer::of_type(StatusCode::OK, kind, metrics.encode(jobs, queued, contexts)))
 }

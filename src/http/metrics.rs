@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::service::CallbackCounts;
+use crate::service::{CallbackCounts, Removed};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
@@ -26,6 +26,12 @@ struct Route {
     route: String,
 }
 
+/// What retention removes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
 pub struct Metrics {
     registry: Registry,
     requests: Family<Request, Counter>,
@@ -34,6 +40,9 @@ pub struct Metrics {
     queued: Gauge<i64, std::sync::atomic::AtomicI64>,
     contexts: Gauge<i64, std::sync::atomic::AtomicI64>,
     callbacks: Callbacks,
+    removed: Family<Kind, Counter>,
+    removed_bytes: Counter,
+    retention_passes: Counter,
 }
 
 #[derive(Default)]
@@ -66,7 +75,25 @@ impl Default for Metrics {
         registry.register("callbacks_delivered", "Callbacks delivered", callbacks.delivered.clone());
         registry.register("callbacks_failed", "Attempts to deliver a callback that failed", callbacks.failed.clone());
         registry.register("callbacks_given_up", "Callbacks given up", callbacks.given_up.clone());
-        Self { registry, requests, durations, jobs, queued, contexts, callbacks }
+        let removed = Family::<Kind, Counter>::default();
+        registry.register("retention_removed", "What retention has removed, by kind", removed.clone());
+        let removed_bytes = Counter::default();
+        let help = "Content that retention has removed";
+        registry.register_with_unit("retention_removed", help, Unit::Bytes, removed_bytes.clone());
+        let retention_passes = Counter::default();
+        registry.register("retention_passes", "Passes of retention that came to their end", retention_passes.clone());
+        Self {
+            registry,
+            requests,
+            durations,
+            jobs,
+            queued,
+            contexts,
+            callbacks,
+            removed,
+            removed_bytes,
+            retention_passes,
+        }
     }
 }
 
@@ -78,6 +105,24 @@ impl Metrics {
             .get_or_create(&Route { method: method.clone(), route: route.clone() })
             .observe(took.as_secs_f64());
         self.requests.get_or_create(&Request { method, route, status }).inc();
+    }
+
+    /// Counters that are kept elsewhere, as they are now.
+    pub fn retention(&self, removed: &Removed) {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let kinds = [
+            ("jobs", &removed.jobs),
+            ("results", &removed.results),
+            ("logs", &removed.logs),
+            ("contexts", &removed.contexts),
+            ("binaries", &removed.binaries),
+            ("blobs", &removed.blobs),
+        ];
+        for (kind, counter) in kinds {
+            self.removed.get_or_create(&Kind { kind }).inner().store(count(counter), Ordering::Relaxed);
+        }
+        self.removed_bytes.inner().store(count(&removed.blob_bytes), Ordering::Relaxed);
+        self.retention_passes.inner().store(count(&removed.passes), Ordering::Relaxed);
     }
 
     /// The counters are kept where callbacks are delivered.

@@ -12,6 +12,7 @@ mod data;
 mod drain;
 mod drivers;
 mod error;
+mod events;
 mod health;
 mod idempotency;
 mod jobs;
@@ -23,6 +24,7 @@ mod results;
 mod router;
 mod secure;
 mod server;
+mod timeline;
 mod tokens;
 mod unread;
 

@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::{binaries, callbacks, contexts, data, health, jobs, logs, results, tokens};
+use super::{binaries, callbacks, contexts, data, events, health, jobs, logs, results, timeline, tokens};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,6 +31,8 @@ use super::{binaries, callbacks, contexts, data, health, jobs, logs, results, to
         logs::get,
         callbacks::get,
         callbacks::replay,
+        events::get,
+        timeline::get,
         data::list,
         data::post,
         data::delete,

@@ -11,8 +11,8 @@ use axum::routing::get;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{
-    Metrics, authentication, binaries, callbacks, contexts, data, drivers, health, idempotency, jobs, logs, results,
-    tokens,
+    Metrics, authentication, binaries, callbacks, contexts, data, drivers, events, health, idempotency, jobs, logs,
+    results, timeline, tokens,
 };
 use crate::runtime::clock;
 use crate::service::Service;
@@ -59,6 +59,8 @@ pub fn router(service: Service) -> Router {
         .route("/v1/jobs/{id}/logs", get(logs::get))
         .route("/v1/jobs/{id}/callbacks", get(callbacks::get))
         .route("/v1/jobs/{id}/callbacks/replay", axum::routing::post(callbacks::replay))
+        .route("/v1/jobs/{id}/timeline", get(timeline::get))
+        .route("/v1/events", get(events::get))
         .route("/v1/drivers/{context}/attach", get(drivers::attach))
         .route("/v1/drivers/{context}/blobs/{sha256}", get(drivers::get_blob).put(drivers::put_blob))
         .route("/v1/tokens", get(tokens::list).post(tokens::post))

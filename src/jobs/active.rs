@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 
 use crate::api::driver::Progress;
 use crate::core::jobs::{JobRecord, JobState};
@@ -30,6 +30,20 @@ struct Inner {
     jobs: BTreeMap<String, Active>,
     quotas: Quotas,
     waiters: HashMap<String, Vec<oneshot::Sender<Arc<Ended>>>>,
+    began: Began,
+}
+
+/// Jobs that a reader has not taken, beyond which it misses some.
+const MAX_BEGAN: usize = 1024;
+
+/// Tells which jobs have become RUNNING.
+#[derive(Debug)]
+struct Began(broadcast::Sender<Arc<str>>);
+
+impl Default for Began {
+    fn default() -> Self {
+        Self(broadcast::Sender::new(MAX_BEGAN))
+    }
 }
 
 impl Inner {
@@ -83,11 +97,21 @@ impl ActiveJobs {
     }
 
     pub fn running(&self, id: &str) {
-        if let Some(active) = self.lock().jobs.get_mut(id)
+        let mut inner = self.lock();
+        if let Some(active) = inner.jobs.get_mut(id)
             && active.record.state.may_become(JobState::Running)
         {
             active.record.state = JobState::Running;
+            if inner.began.0.receiver_count() > 0 {
+                // Who listens may just have gone.
+                let _ = inner.began.0.send(id.into());
+            }
         }
+    }
+
+    /// Ids of the jobs that become RUNNING from now on; who reads too slowly misses some.
+    pub fn began(&self) -> broadcast::Receiver<Arc<str>> {
+        self.lock().began.0.subscribe()
     }
 
     pub fn progress(&self, progress: Progress) {

@@ -6,9 +6,11 @@ pub mod context;
 pub mod idempotency;
 pub mod kinds;
 pub mod records;
+pub mod retention;
 pub mod supervisor;
 
 pub use active::{ActiveJobs, Ended};
 pub use context::{Assigned, ContextHandle, Phase};
 pub use records::{Claim, Records, StoreError};
+pub use retention::Retention;
 pub use supervisor::{Contexts, CreateContext, CreateError};

@@ -297,6 +297,7 @@ async fn recover(me: &ActorRef<SupervisorMessage>, shared: &Shared) -> Result<()
     let mut jobs: HashMap<String, Vec<JobRecord>> = HashMap::new();
     for job in shared.records.active_jobs().await? {
         shared.active.insert(job.clone());
+        shared.records.take_up_timeline(&job);
         jobs.entry(job.context_id.clone()).or_default().push(job);
     }
     let contexts = shared.records.live_contexts().await?;

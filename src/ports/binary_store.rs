@@ -20,6 +20,18 @@ pub enum BlobError {
     Unavailable(String),
 }
 
+/// Tells one upload of a content from the next: each `finish`, and each `refresh`, gives the blob another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Stamp(pub i64);
+
+/// A blob as `list` finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobInfo {
+    pub sha256: String,
+    pub size_bytes: u64,
+    pub stamp: Stamp,
+}
+
 /// One upload. Dropping it without `finish` leaves nothing behind.
 #[async_trait]
 pub trait BlobWriter: Send {
@@ -41,6 +53,20 @@ pub trait BinaryStore: Send + Sync + 'static {
     /// Size in bytes, or `None` when it is not there.
     async fn size(&self, sha256: &str) -> Result<Option<u64>, BlobError>;
 
-    /// Deleting what is not there is no error.
+    /// Deleting what is not there is no error. For blobs that nobody can be about to refer to; else `delete_unchanged`.
     async fn delete(&self, sha256: &str) -> Result<(), BlobError>;
+
+    /// Blobs by ascending hash, from the first after `after`, at most `limit`.
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<BlobInfo>, BlobError>;
+
+    /// The blob as `list` would find it.
+    async fn stat(&self, sha256: &str) -> Result<Option<BlobInfo>, BlobError>;
+
+    /// As if the content were uploaded again: whoever means to refer to a blob that is there already says so first.
+    /// Its size in bytes, or `None` when it is not there (any more).
+    async fn refresh(&self, sha256: &str) -> Result<Option<u64>, BlobError>;
+
+    /// Deletes the blob unless it was uploaded or refreshed since it had this stamp; no upload comes in between the
+    /// look and the deletion. True when it was deleted.
+    async fn delete_unchanged(&self, sha256: &str, stamp: Stamp) -> Result<bool, BlobError>;
 }

@@ -9,7 +9,7 @@ pub mod outbound;
 pub mod user_directory;
 
 pub use archives::{ArchiveError, ArchiveLimits, Archives};
-pub use binary_store::{BinaryStore, BlobError, BlobReader, BlobWriter};
+pub use binary_store::{BinaryStore, BlobError, BlobInfo, BlobReader, BlobWriter, Stamp};
 pub use data_files::{DataError, DataFiles, StoredData};
 pub use launcher::{LaunchError, Launched, Launcher};
 pub use meta_store::{

@@ -9,6 +9,12 @@ pub fn unix_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Wall clock, as times of files are given. May step.
+#[allow(clippy::disallowed_methods, reason = "a reader of the wall clock beside `unix_ms`")]
+pub fn system_time() -> SystemTime {
+    SystemTime::now()
+}
+
 /// Monotonic clock, for measuring and for deadlines.
 #[allow(clippy::disallowed_methods, reason = "the one reader of the monotonic clock")]
 pub fn instant() -> Instant {

@@ -5,6 +5,7 @@ use futures::{Stream, StreamExt};
 
 use super::{Permission, Principal, Service, ServiceError};
 use crate::core::binaries::{BinaryRecord, BinaryType, BlobRef, check_name};
+use crate::jobs::records::Hold;
 use crate::jobs::{Claim, StoreError};
 use crate::ports::{ArchiveError, ArchiveLimits};
 use crate::runtime::clock;
@@ -42,7 +43,7 @@ impl Service {
         let kind = BinaryType::of_media_type(media_type)
             .ok_or_else(|| ServiceError::UnsupportedBinaryType(media_type.into()))?;
         check_name(name).map_err(|error| ServiceError::BadName(format!("binary name refused: {error}")))?;
-        let content = self.store_archive(&mut content).await?;
+        let (content, _held) = self.store_archive(&mut content).await?;
         let record = BinaryRecord {
             name: name.into(),
             kind,
@@ -54,8 +55,12 @@ impl Service {
         Ok(self.records.put_binary(&record, claim.as_ref()).await?)
     }
 
-    /// Stores content that must be a sound zip archive; what is not leaves nothing behind.
-    pub(super) async fn store_archive(&self, content: &mut (impl Upload + ?Sized)) -> Result<BlobRef, ServiceError> {
+    /// Stores content that must be a sound zip archive; what is not leaves nothing behind. It is to be held until a record
+    /// refers to it.
+    pub(super) async fn store_archive(
+        &self,
+        content: &mut (impl Upload + ?Sized),
+    ) -> Result<(BlobRef, Hold), ServiceError> {
         let limit = self.config.http.max_upload_bytes;
         let mut writer = self.blobs.create().await?;
         let mut beginning = Vec::with_capacity(ZIP_MAGIC.len());
@@ -72,19 +77,24 @@ impl Service {
                     return Err(ServiceError::BadBinary(NOT_AN_ARCHIVE.into()));
                 }
             }
-            writer.write(part).await?;
+            self.wake_retention_if_full(writer.write(part).await)?;
         }
         if beginning.len() < ZIP_MAGIC.len() {
             return Err(ServiceError::BadBinary(NOT_AN_ARCHIVE.into()));
         }
-        let (sha256, size_bytes) = writer.finish(None).await?;
+        let (sha256, size_bytes) = self.wake_retention_if_full(writer.finish(None).await)?;
+        let held = self.records.hold([sha256.as_str()]);
+        let stored = self.blobs.stat(&sha256).await?;
         if let Err(refusal) = self.check_archive(&sha256, size_bytes).await {
-            if !self.is_used(&sha256).await? {
-                self.blobs.delete(&sha256).await?;
+            if let Some(blob) = stored
+                && !self.is_used(&sha256).await?
+            {
+                // Unless somebody else brought the same meanwhile.
+                self.blobs.delete_unchanged(&sha256, blob.stamp).await?;
             }
             return Err(refusal);
         }
-        Ok(BlobRef { sha256, size_bytes })
+        Ok((BlobRef { sha256, size_bytes }, held))
     }
 
     /// Whether a binary or a job refers to the content: it may have been accepted when the limits were wider.

@@ -27,7 +27,7 @@ impl Service {
     }
 
     /// A new round of attempts begins at once, whatever became of the last one.
-    pub async fn replay_callback(&self, who: &Principal, id: &str) -> Result<CallbackView, ServiceError> {
+    pub(super) async fn replay_callback(&self, who: &Principal, id: &str) -> Result<CallbackView, ServiceError> {
         self.permit(who, Permission::JobsStart)?;
         let job = self.called_back(id).await?;
         for _ in 0..TRIES {

@@ -1,10 +1,13 @@
 //! From what a client names to content: uploaded binaries by name, others by URI.
 
+use std::sync::Arc;
+
 use futures::StreamExt;
 
 use super::{Service, ServiceError};
 use crate::core::binaries::BinaryType;
 use crate::core::jobs::{BinaryUse, Failure};
+use crate::jobs::records::Hold;
 use crate::ports::{OutboundError, Revision};
 
 /// Code as the job will get it, and the versions of the uploaded binaries among it.
@@ -12,6 +15,8 @@ use crate::ports::{OutboundError, Revision};
 pub struct Resolved {
     pub binaries: Vec<BinaryUse>,
     pub versions: Vec<(String, Revision)>,
+    /// Content that was fetched for this job, until the job is recorded.
+    held: Vec<Arc<Hold>>,
 }
 
 /// Whether a part of `cp` is a URI: a scheme, then `:/`. Names of binaries may hold colons.
@@ -27,7 +32,9 @@ impl Service {
         let mut resolved = Resolved::default();
         for part in parts {
             if is_uri(part) {
-                resolved.binaries.push(self.fetch(part).await?);
+                let (fetched, held) = self.fetch(part).await?;
+                resolved.held.push(Arc::new(held));
+                resolved.binaries.push(fetched);
                 continue;
             }
             let found = self.records.binary(part).await?;
@@ -44,7 +51,7 @@ impl Service {
     }
 
     /// Fetched anew for each job: what stands behind a URI may change.
-    async fn fetch(&self, uri: &str) -> Result<BinaryUse, ServiceError> {
+    async fn fetch(&self, uri: &str) -> Result<(BinaryUse, Hold), ServiceError> {
         let malformed = |why: String| ServiceError::MalformedUrl(Failure::new("MalformedUrl", why));
         self.outbound.check_fetch(uri).map_err(|error| match error {
             OutboundError::Malformed(why) => malformed(why),
@@ -57,11 +64,11 @@ impl Service {
         let failed = |why: String| ServiceError::JobLoading(Failure::new("FetchFailed", format!("{uri}: {why}")));
         let content = self.outbound.fetch(uri).await.map_err(|error| failed(error.to_string()))?;
         let mut content = content.map(|part| part.map_err(|error| error.to_string()));
-        let content = self.store_archive(&mut content).await.map_err(|error| match error {
+        let (content, held) = self.store_archive(&mut content).await.map_err(|error| match error {
             ServiceError::BodyCut(why) | ServiceError::BadBinary(why) => failed(why),
             other => other,
         })?;
-        Ok(BinaryUse { name: uri.into(), kind, content, uploaded: false })
+        Ok((BinaryUse { name: uri.into(), kind, content, uploaded: false }, held))
     }
 }
 

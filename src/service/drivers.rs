@@ -124,7 +124,8 @@ impl Service {
     ) -> Result<bool, ServiceError> {
         use futures::StreamExt;
         self.permit_driver(context_id, secret)?;
-        if self.blobs.size(sha256).await?.is_some() {
+        // It counts as brought now, or retention could take it before the job's end refers to it.
+        if self.blobs.refresh(sha256).await?.is_some() {
             return Ok(false);
         }
         let limit = self.config.jobs.max_result_bytes.max(self.config.jobs.log_bytes);
@@ -136,13 +137,12 @@ impl Service {
             if size > limit {
                 return Err(ServiceError::TooLarge { limit_bytes: limit });
             }
-            writer.write(part).await?;
+            self.wake_retention_if_full(writer.write(part).await)?;
         }
-        writer.finish(Some(sha256)).await.map_err(|error| match error {
-            BlobError::WrongHash { .. } => ServiceError::BadBinary(error.to_string()),
-            other => other.into(),
-        })?;
-        Ok(true)
+        match writer.finish(Some(sha256)).await {
+            Err(error @ BlobError::WrongHash { .. }) => Err(ServiceError::BadBinary(error.to_string())),
+            stored => self.wake_retention_if_full(stored).map(|_| true),
+        }
     }
 
     fn permit_driver(&self, context_id: &str, secret: &str) -> Result<(), ServiceError> {

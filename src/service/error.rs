@@ -51,6 +51,8 @@ pub enum ServiceError {
 
     #[error("no job {0}")]
     JobNotFound(String),
+    #[error("{max} streams of events are open already")]
+    TooManyStreams { max: usize },
     #[error("job {0} does not run")]
     JobNotRunning(String),
     #[error("app {0} not found")]
@@ -107,6 +109,8 @@ pub enum ServiceError {
     TokenNotFound(String),
     #[error("no such token can be made: {0}")]
     BadTokenWish(String),
+    #[error("token {id} was made already by a request of this key")]
+    TokenWasMade { id: String },
     #[error("{max} tokens are good already")]
     TooManyTokens { max: usize },
     /// The permission that lacks.

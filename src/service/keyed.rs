@@ -17,7 +17,7 @@ use crate::jobs::ContextHandle;
 use crate::jobs::supervisor::stop_and_wait;
 
 /// Digest of no body.
-const NO_BODY: &str = "";
+pub(super) const NO_BODY: &str = "";
 
 impl Service {
     /// As `submit`; a request that waits for the end waits for the job that its key has started.

@@ -8,39 +8,45 @@ mod cp;
 mod data;
 mod drivers;
 mod error;
+mod events;
 mod idempotency;
 mod jobs;
 mod keyed;
+mod keyed_access;
 mod life;
 mod permissions;
 mod queue;
 mod settings;
 mod submit;
+mod timeline;
 mod tokens;
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::config::Config;
 use crate::core::hocon;
 use crate::jobs::callbacks::Callbacks;
-use crate::jobs::{ActiveJobs, Contexts, Records};
-use crate::ports::{Archives, BinaryStore, DataFiles, Outbound, UserDirectory};
+use crate::jobs::{ActiveJobs, Contexts, Records, Retention};
+use crate::ports::{Archives, BinaryStore, BlobError, DataFiles, Outbound, UserDirectory};
 
 pub use crate::core::access::Credentials;
 pub use crate::jobs::callbacks::CallbackCounts;
+pub use crate::jobs::retention::Removed;
 pub use authentication::wait_seconds;
 pub use binaries::Upload;
 pub use callbacks::CallbackView;
 pub use contexts::Stopped;
 pub use drivers::{AttachRefusal, Attached, Connection, Frame};
 pub use error::ServiceError;
+pub use events::{Event, EventsWish};
 pub use idempotency::Keyed;
 pub use jobs::{JobView, LogChunk, ResultContent};
 pub use life::WishedRetry;
 pub use permissions::{Permission, Principal, Via};
 pub use submit::{Code, Submission, Submitted};
+pub use timeline::JobTimeline;
 pub use tokens::NewToken;
 
 /// All use cases. Cheap to clone.
@@ -61,6 +67,9 @@ pub struct Service {
     turns: idempotency::Turns,
     /// None: everybody may do everything.
     authentication: Option<Arc<authentication::Authentication>>,
+    retention: Retention,
+    /// A permit for each stream of events.
+    streams: Arc<Semaphore>,
 }
 
 /// What `Service` is made of.
@@ -76,12 +85,26 @@ pub struct Parts {
     pub data: Arc<dyn DataFiles>,
     pub serving: watch::Receiver<bool>,
     pub users: Option<Arc<dyn UserDirectory>>,
+    pub retention: Retention,
 }
 
 impl Service {
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, records, blobs, contexts, active, callbacks, archives, outbound, data, serving, users } =
-            parts;
+        let Parts {
+            config,
+            records,
+            blobs,
+            contexts,
+            active,
+            callbacks,
+            archives,
+            outbound,
+            data,
+            serving,
+            users,
+            retention,
+        } = parts;
+        let streams = Arc::new(Semaphore::new(config.events.max_streams));
         Self {
             config,
             records,
@@ -96,6 +119,8 @@ impl Service {
             drivers: drivers::DriverConnections::default(),
             turns: idempotency::Turns::default(),
             authentication: users.map(|users| Arc::new(authentication::Authentication::new(users))),
+            retention,
+            streams,
         }
     }
 
@@ -131,6 +156,19 @@ impl Service {
         let contexts = self.contexts.registry().all();
         let waiting = contexts.iter().map(|context| context.queue.count()).sum();
         Ok((self.active.count(), waiting, contexts.len()))
+    }
+
+    /// What retention has removed since the server started.
+    pub fn removed(&self) -> &Removed {
+        &self.retention.removed
+    }
+
+    /// Where there is no room, retention may make some.
+    fn wake_retention_if_full<T>(&self, stored: Result<T, BlobError>) -> Result<T, ServiceError> {
+        if let Err(BlobError::Full(_)) = &stored {
+            self.retention.wake();
+        }
+        Ok(stored?)
     }
 
     fn hocon(&self, text: &str) -> Result<hocon::Object, ServiceError> {

@@ -1,7 +1,7 @@
 //! Submitting a job: find its code and its context, record it, give it to the driver, and perhaps wait for its end.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -59,6 +59,7 @@ pub enum Submitted {
 struct Entry {
     parts: Vec<String>,
     class: String,
+    received: Instant,
 }
 
 impl Service {
@@ -93,7 +94,10 @@ impl Service {
         })?;
         let Some(patience) = submission.sync else { return Ok(Submitted::Started(record)) };
         match tokio::time::timeout(patience, end).await {
-            Ok(Ok(ended)) => Ok(Submitted::Ended(JobView::of(&ended))),
+            Ok(Ok(ended)) => {
+                self.records.mark_answered(&record.id);
+                Ok(Submitted::Ended(JobView::of(&ended)))
+            }
             Ok(Err(_)) => Err(ServiceError::Internal("the server stops; the job goes on".into())),
             Err(_) => Err(ServiceError::SyncTimeout { job: record.id }),
         }
@@ -153,6 +157,7 @@ impl Service {
         if waits {
             record.priority = submission.priority;
         }
+        let _timeline = self.records.begin_timeline(&record.id, entry.received);
         for _ in 0..TRIES {
             let place = if waits {
                 self.place_or_queue(handle)
@@ -228,9 +233,10 @@ fn to_driver(used: &crate::core::jobs::BinaryUse) -> Binary {
 fn entry(code: &Code, body: &Object) -> Result<Entry, ServiceError> {
     let given = |query: &Option<String>, key: &str| query.clone().or_else(|| settings::text(body, key));
     let missing = |what: &str| ServiceError::BadConfig(what.into());
+    let received = clock::instant();
     if let Some(app) = given(&code.app_name, "appName") {
         let class = given(&code.class_path, "classPath").ok_or_else(|| missing("classPath parameter is missing!"))?;
-        return Ok(Entry { parts: vec![app], class });
+        return Ok(Entry { parts: vec![app], class, received });
     }
     let parts = match (&code.cp, body.get_path("cp")) {
         (None, Some(Value::Array(items))) => {
@@ -242,7 +248,7 @@ fn entry(code: &Code, body: &Object) -> Result<Entry, ServiceError> {
         return Err(missing("To start the job appName or cp parameters should be configured!"));
     }
     let class = given(&code.main_class, "mainClass").ok_or_else(|| missing("mainClass parameter is missing!"))?;
-    Ok(Entry { parts, class })
+    Ok(Entry { parts, class, received })
 }
 
 fn split(list: &str) -> Vec<String> {

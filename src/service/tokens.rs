@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::permissions::{Permission, Principal, Via};
 use super::{Service, ServiceError};
 use crate::core::access::{Grants, TokenRecord, TokenText};
-use crate::jobs::StoreError;
+use crate::jobs::{Claim, StoreError};
 use crate::runtime::{clock, random};
 
 /// Good tokens of one user.
@@ -31,10 +31,11 @@ pub struct NewToken {
 impl Service {
     /// # Errors
     /// When who asks may not, or the wish is no good.
-    pub async fn create_token(
+    pub(super) async fn create_token(
         &self,
         who: &Principal,
         wish: NewToken,
+        claim: Option<&Claim>,
     ) -> Result<(TokenText, TokenRecord), ServiceError> {
         let user = wish.user.clone().unwrap_or_else(|| who.name.clone());
         self.permit_tokens_of(who, &user)?;
@@ -70,7 +71,7 @@ impl Service {
             note: wish.note,
         };
         let forgotten: Vec<String> = expired.into_iter().map(|token| token.id).take(FORGOTTEN_AT_ONCE).collect();
-        self.records.create_token(&record, &forgotten).await?;
+        self.records.create_token(&record, &forgotten, claim).await?;
         Ok((token, record))
     }
 
@@ -109,14 +110,19 @@ impl Service {
     }
 
     /// A token that is somebody else's is not found, unless who asks may see it.
-    pub async fn revoke_token(&self, who: &Principal, id: &str) -> Result<(), ServiceError> {
+    pub(super) async fn revoke_token(
+        &self,
+        who: &Principal,
+        id: &str,
+        claim: Option<&Claim>,
+    ) -> Result<(), ServiceError> {
         let sees_all = self.permit_any_tokens(who)?;
         let not_found = || ServiceError::TokenNotFound(id.into());
         let record = self.records.token(id).await?.ok_or_else(not_found)?;
         if !sees_all && record.principal != who.name {
             return Err(not_found());
         }
-        self.records.delete_token(id).await.map_err(|error| match error {
+        self.records.delete_token(id, claim).await.map_err(|error| match error {
             StoreError::Conflict(_) => not_found(),
             other => other.into(),
         })

@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::api::driver::attach::{self, Binary, BlobRef, Exited, FromShim, ReadLog, Run, ToShim};
 use crate::api::driver::line::FromDriver;
-use crate::api::driver::{Failure, OfJob, Raw, Ready, Stop, Unable};
+use crate::api::driver::{Failure, OfJob, Raw, Ready, Spans, Stop, Unable};
 
 /// More jobs than this are not held: a server that sends so many without acknowledging is cut off.
 const MAX_HELD: usize = 50_000;
@@ -35,6 +35,7 @@ pub struct Settled {
     pub outcome: Outcome,
     pub result_ref: Option<BlobRef>,
     pub log_ref: Option<BlobRef>,
+    pub spans: Option<Spans>,
 }
 
 /// What the shell does for the ledger.
@@ -257,18 +258,20 @@ impl Ledger {
     }
 
     pub fn settled(&mut self, settled: Settled, effects: &mut Vec<Effect>) {
-        let Settled { job, outcome, result_ref, log_ref } = settled;
+        let Settled { job, outcome, result_ref, log_ref, spans } = settled;
         let of = job.clone();
         let retry = self.retries.get(&job).copied().unwrap_or(0);
         let message = match outcome {
             Outcome::Finished(result) => {
-                FromShim::Finished(attach::Finished { job: of, result, result_ref, log_ref, retry })
+                FromShim::Finished(attach::Finished { job: of, result, result_ref, log_ref, retry, spans })
             }
             Outcome::FinishedInFile => {
-                FromShim::Finished(attach::Finished { job: of, result: None, result_ref, log_ref, retry })
+                FromShim::Finished(attach::Finished { job: of, result: None, result_ref, log_ref, retry, spans })
             }
-            Outcome::Rejected(problems) => FromShim::Rejected(attach::Rejected { job: of, problems, log_ref, retry }),
-            Outcome::Failed(error) => FromShim::Failed(attach::Failed { job: of, error, log_ref, retry }),
+            Outcome::Rejected(problems) => {
+                FromShim::Rejected(attach::Rejected { job: of, problems, log_ref, retry, spans })
+            }
+            Outcome::Failed(error) => FromShim::Failed(attach::Failed { job: of, error, log_ref, retry, spans }),
             Outcome::Cancelled => FromShim::Cancelled(attach::Cancelled { job: of, log_ref, retry }),
         };
         let frame = frame(&message);

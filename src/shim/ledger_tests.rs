@@ -47,7 +47,7 @@ impl Scene {
 
     fn settled(&mut self, job: &str, outcome: Outcome) -> Vec<String> {
         let mut effects = Vec::new();
-        let settled = Settled { job: job.into(), outcome, result_ref: None, log_ref: None };
+        let settled = Settled { job: job.into(), outcome, result_ref: None, log_ref: None, spans: None };
         self.0.settled(settled, &mut effects);
         texts(effects)
     }

@@ -8,6 +8,7 @@ mod attachment;
 mod binaries;
 mod channel;
 mod connect;
+mod courses;
 mod driver;
 mod driver_log;
 mod ending;

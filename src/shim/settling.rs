@@ -53,7 +53,7 @@ impl Ended {
     }
 
     pub fn without_upload(self) -> Settled {
-        Settled { job: self.job, outcome: self.outcome, result_ref: None, log_ref: None }
+        Settled { job: self.job, outcome: self.outcome, result_ref: None, log_ref: None, spans: None }
     }
 
     /// Waits until a server has taken it all.
@@ -74,7 +74,7 @@ impl Ended {
             Some(path) => transfer.upload(&path).await.ok(),
             None => None,
         };
-        Settled { job: self.job, outcome, result_ref, log_ref }
+        Settled { job: self.job, outcome, result_ref, log_ref, spans: None }
     }
 }
 

@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::announced::Announced;
 use super::attachment::{self, Attachment};
 use super::binaries::{Binaries, Wanted};
+use super::courses::Courses;
 use super::driver::Driver;
 use super::job_files::JobFiles;
 use super::ledger::{Effect, Ledger, Outcome, Settled, frame};
@@ -61,6 +62,7 @@ pub struct Shell {
     driver: Driver,
     files: JobFiles,
     binaries: Binaries,
+    courses: Courses,
     transfer: Arc<Transfer>,
     /// Jobs that have left a log or a result here.
     with_files: HashSet<String>,
@@ -92,6 +94,7 @@ impl Shell {
             driver: Driver::none(),
             files: JobFiles::new(directory, spec.limits.job_log_bytes)?,
             binaries: Binaries::new(directory.join("binaries"), spec.limits.binary_cache_bytes),
+            courses: Courses::default(),
             transfer: Arc::new(Transfer::new(&spec)),
             with_files: HashSet::new(),
             tasks: JoinSet::new(),
@@ -299,7 +302,10 @@ impl Shell {
         }
     }
 
-    fn driver_message(&mut self, message: FromDriver) {
+    fn driver_message(&mut self, mut message: FromDriver) {
+        if let Some((job, spans)) = message.take_spans() {
+            self.courses.measured(job, spans);
+        }
         if let FromDriver::Bye(_) | FromDriver::Unable(_) = message {
             self.driver.announced_its_end(clock::instant());
         }
@@ -343,7 +349,7 @@ impl Shell {
                     self.ledger.not_fetched(&job, error, &mut self.effects);
                 }
             }
-            Done::Settled(settled) => self.ledger.settled(settled, &mut self.effects),
+            Done::Settled(settled) => self.settled(settled),
         }
     }
 
@@ -386,6 +392,7 @@ impl Shell {
     }
 
     fn fetch(&mut self, job: &str, binaries: &[Binary]) {
+        self.courses.fetching(job, clock::instant());
         match self.binaries.wanted(job, binaries) {
             Ok(Wanted::Here) => self.ledger.fetched(job, &mut self.effects),
             Ok(Wanted::Waits(fetch)) => {
@@ -406,6 +413,7 @@ impl Shell {
     }
 
     fn start_job(&mut self, run: Run) {
+        self.courses.given_to_driver(&run.job, clock::instant());
         let local = |binary: Binary| line::LocalBinary {
             path: self.binaries.path(&binary).map(|path| path.display().to_string()).unwrap_or_default(),
             name: binary.name,
@@ -449,13 +457,19 @@ impl Shell {
         for unused in self.binaries.released(&job) {
             let _ = fs::remove_file(unused);
         }
+        self.courses.settling(&job, clock::instant());
         let ended = settling::look(&self.files, &self.spec.limits, job, outcome);
         self.with_files.extend(ended.with_files().map(str::to_owned));
         if ended.needs_no_upload() {
-            return self.ledger.settled(ended.without_upload(), &mut self.effects);
+            return self.settled(ended.without_upload());
         }
         let transfer = Arc::clone(&self.transfer);
         self.tasks.spawn(async move { Done::Settled(ended.upload(&transfer).await) });
+    }
+
+    fn settled(&mut self, mut settled: Settled) {
+        settled.spans = self.courses.settled(&settled.job, clock::instant());
+        self.ledger.settled(settled, &mut self.effects);
     }
 }
 

@@ -14,6 +14,7 @@ mod idempotency;
 mod jobs;
 mod kills;
 mod openapi;
+mod retention;
 mod stop;
 mod supervise;
 mod tls;

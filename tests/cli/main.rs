@@ -10,3 +10,4 @@ mod servers;
 mod support;
 mod token;
 mod user;
+mod watch;

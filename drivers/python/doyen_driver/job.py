@@ -1,6 +1,7 @@
 """One run of a job in a worker: load, build the context, validate, run. The outcome is a terminal message."""
 import importlib
 import os
+import time
 
 from sparkjobserver.api import JobEnvironment, SparkJob, ValidationProblem
 
@@ -11,7 +12,23 @@ from .failures import JobFailure, clip, describe, error_of
 MAX_PROBLEMS = 1000
 MAX_PROBLEM_CHARS = 8 * 1024
 
+# What `where` says, as the name of the span that it broke off.
+STEPS = {"loading": "load", "build_context": "context", "validate": "validate", "run_job": "run"}
+
 _classes = {}
+
+
+class Course:
+    """How long each step of a job took, in microseconds by name."""
+
+    def __init__(self):
+        self.spans = {}
+        self._began = time.monotonic_ns()
+
+    def end(self, step):
+        now = time.monotonic_ns()
+        self.spans[step] = (now - self._began) // 1000
+        self._began = now
 
 
 class Environment(JobEnvironment):
@@ -40,25 +57,34 @@ def execute(run, settings, make_context, accepted):
     the job raises ends here, SystemExit and KeyboardInterrupt too.
     """
     where = "while loading %s" % run.get("class")
+    course = Course()
     try:
         job = load(run["class"])()
         if not callable(getattr(job, "run_job", None)) or not callable(getattr(job, "validate", None)):
             raise JobFailure("the class %s is no job: it must have validate and run_job" % run["class"])
         if getattr(type(job), "run_job", None) is SparkJob.run_job:
             raise JobFailure("the class %s does not define run_job" % run["class"])
+        course.end("load")
         where = "in build_context"
         context = make_context(job)
+        course.end("context")
         where = "in validate"
         data = job.validate(context, None, ConfigTree.from_plain(run.get("config") or {}))
         if isinstance(data, list) and data and all(isinstance(p, ValidationProblem) for p in data):
-            return rejected(run["job"], data)
+            course.end("validate")
+            return rejected(run["job"], data, course.spans)
         accepted()
+        course.end("validate")
         where = "in run_job"
         result = job.run_job(context, Environment(run["job"], settings), data)
+        course.end("run")
     except BaseException as error:
-        return failed(run["job"], error_of(error, where))
+        course.end(STEPS[where.split()[1]])
+        return failed(run["job"], error_of(error, where), course.spans)
     try:
-        return finished(run, results.to_json(result))
+        text = results.to_json(result)
+        course.end("result")
+        return finished(run, text, course.spans)
     except BaseException as error:  # what the result's own methods may raise, too
         return failed(run["job"], result_error(error))
 
@@ -77,12 +103,12 @@ def load(name):
     return found
 
 
-def rejected(job, problems):
+def rejected(job, problems, spans):
     texts = []
     for entry in problems[:MAX_PROBLEMS]:
         text = entry.problem if isinstance(entry.problem, str) else _text(entry.problem)
         texts.append(clip(text, MAX_PROBLEM_CHARS))
-    return "rejected", {"job": job, "problems": texts}
+    return "rejected", {"job": job, "problems": texts, "spans": spans}
 
 
 def _text(value):
@@ -92,8 +118,8 @@ def _text(value):
         return describe(error)
 
 
-def failed(job, error):
-    return "failed", {"job": job, "error": error}
+def failed(job, error, spans=None):
+    return "failed", {"job": job, "error": error, "spans": spans}
 
 
 def result_error(error):
@@ -103,14 +129,15 @@ def result_error(error):
     return error_of(error, "while the result was written")
 
 
-def finished(run, text):
+def finished(run, text, spans):
     """The `finished` message as bytes; a result beyond the inline limit goes to the result file."""
     body = wire.utf8(text)
     if len(body) <= min(run["inline_result_bytes"], wire.MAX_INLINE_BYTES):
-        return b'{"finished":{"job":%s,"result":%s}}\n' % (wire.dumps(run["job"]), body)
+        parts = (wire.dumps(run["job"]), wire.dumps(spans), body)
+        return b'{"finished":{"job":%s,"spans":%s,"result":%s}}\n' % parts
     path = run["result_file"]
     partial = path + ".partial"
     with open(partial, "wb") as file:
         file.write(body)
     os.rename(partial, path)
-    return "finished", {"job": run["job"], "result_file": path}
+    return "finished", {"job": run["job"], "result_file": path, "spans": spans}

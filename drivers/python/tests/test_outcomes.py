@@ -107,6 +107,20 @@ class Outcomes(unittest.TestCase):
         self.driver.send("cancel", job=job)
         self.assertEqual(self.driver.end_of(job)[0], "cancelled")
 
+    # ---- what took how long
+
+    def test_each_step_that_was_begun_is_measured(self):
+        steps = ["load", "context", "validate", "run", "result"]
+        for job, config, measured in (
+            ("jobs.Value", {"value": "__import__('time').sleep(0.2)"}, steps), ("jobs.Problems", {}, steps[:3]),
+            ("jobs.Value", {"value": "1 / 0"}, steps[:4]), ("jobs.NoSuch", {}, steps[:1]),
+        ):
+            spans = self.run_job(job, config)[1]["spans"]
+            self.assertEqual(list(spans), measured)
+            self.assertTrue(all(isinstance(us, int) and us >= 0 for us in spans.values()))
+            if measured == steps:
+                self.assertGreaterEqual(spans["run"], 200_000)
+
     # ---- what a job sees
 
     def test_config_is_a_tree(self):

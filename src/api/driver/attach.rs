@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, OfJob, Progress, Raw, Ready, Stop, Unable};
+use super::{Failure, OfJob, Progress, Raw, Ready, Spans, Stop, Unable};
 
 /// Why a server closes an attachment (WebSocket close codes).
 pub mod close {
@@ -85,6 +85,9 @@ pub struct Finished {
     /// That of the `run`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub retry: u32,
+    /// Microseconds by name: what was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spans: Option<Spans>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -96,6 +99,9 @@ pub struct Rejected {
     /// That of the `run`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub retry: u32,
+    /// Microseconds by name: what was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spans: Option<Spans>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -107,6 +113,9 @@ pub struct Failed {
     /// That of the `run`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub retry: u32,
+    /// Microseconds by name: what was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spans: Option<Spans>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, OfJob, Progress, Raw, Ready, Stop, Unable};
+use super::{Failure, OfJob, Progress, Raw, Ready, Spans, Stop, Unable};
 
 /// Shim → driver.
 #[derive(Debug, Serialize, Deserialize)]
@@ -75,16 +75,38 @@ pub struct Finished {
     pub result: Option<Raw>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_file: Option<String>,
+    /// Microseconds by name: what was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spans: Option<Spans>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Rejected {
     pub job: String,
     pub problems: Vec<String>,
+    /// Microseconds by name: what was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spans: Option<Spans>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Failed {
     pub job: String,
     pub error: Failure,
+    /// Microseconds by name: what was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spans: Option<Spans>,
+}
+
+impl FromDriver {
+    /// The job that a terminal message is about, and what the driver measured of it.
+    pub fn take_spans(&mut self) -> Option<(&str, Spans)> {
+        let (job, spans) = match self {
+            Self::Finished(Finished { job, spans, .. }) => (job, spans),
+            Self::Rejected(Rejected { job, spans, .. }) => (job, spans),
+            Self::Failed(Failed { job, spans, .. }) => (job, spans),
+            _ => return None,
+        };
+        Some((job, spans.take()?))
+    }
 }

@@ -71,6 +71,7 @@ pub struct Stop {
 }
 
 pub use crate::core::jobs::Failure;
+pub use crate::core::timeline::{Spans, bounded};
 
 #[cfg(test)]
 mod tests {

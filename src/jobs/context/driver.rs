@@ -13,6 +13,7 @@ use crate::api::driver::attach::{
 use crate::api::driver::{OfJob, PROTOCOL, Raw, Ready, Stop};
 use crate::core::contexts::{Attachment, ContextState};
 use crate::core::jobs::{Failure, JobRecord, Outcome};
+use crate::core::timeline::{Moment, SentTo};
 use crate::runtime::clock;
 
 type Me = ActorRef<ContextMessage>;
@@ -42,6 +43,9 @@ impl State {
         self.detached_since = None;
         let servers = self.shared.servers.borrow().clone();
         self.send(&ToShim::Welcome(Welcome { servers }));
+        for id in self.jobs.keys() {
+            self.shared.records.mark(id, Moment::Attached);
+        }
         self.reconcile(me, hello).await;
         if self.record.state == ContextState::Running {
             self.ready_since.get_or_insert_with(clock::instant);
@@ -121,6 +125,9 @@ impl State {
         let retry = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX);
         let run = Run { job: record.id.clone(), class: record.class_path.clone(), config, binaries, retry };
         self.send(&ToShim::Run(run));
+        let node = self.shared.config.node.name.clone();
+        let pid = self.launched.as_ref().map(|launched| launched.pid);
+        self.shared.records.mark_sent(&record.id, SentTo { attempt: record.attempt, node, pid });
     }
 
     /// To the attached driver; one that takes nothing any more is let go, and attaches anew.
@@ -155,9 +162,13 @@ impl State {
                 }
             }
             FromShim::Unable(unable) => self.unable = Some(unable.message),
-            FromShim::Accepted(OfJob { job }) => self.shared.active.running(&job),
+            FromShim::Accepted(OfJob { job }) => {
+                self.shared.records.mark(&job, Moment::Accepted);
+                self.shared.active.running(&job);
+            }
             FromShim::Progress(progress) => self.shared.active.progress(progress),
-            FromShim::Finished(Finished { job, result, result_ref, log_ref, .. }) => {
+            FromShim::Finished(Finished { job, result, result_ref, log_ref, spans, .. }) => {
+                self.shared.records.mark_heard(&job, spans);
                 let outcome = match (result, result_ref) {
                     (_, Some(blob)) => Outcome::FinishedLarge(blob),
                     (Some(json), None) => Outcome::Finished(json.get().to_owned()),
@@ -165,11 +176,13 @@ impl State {
                 };
                 self.end_job(me, &job, outcome, log_ref);
             }
-            FromShim::Rejected(Rejected { job, problems, log_ref, .. }) => {
+            FromShim::Rejected(Rejected { job, problems, log_ref, spans, .. }) => {
+                self.shared.records.mark_heard(&job, spans);
                 let failure = Failure::new("ValidationFailed", problems.join("\n"));
                 self.end_job(me, &job, Outcome::Failed(failure), log_ref);
             }
-            FromShim::Failed(Failed { job, error, log_ref, .. }) => {
+            FromShim::Failed(Failed { job, error, log_ref, spans, .. }) => {
+                self.shared.records.mark_heard(&job, spans);
                 self.failed(me, job, error, log_ref).await;
             }
             FromShim::Cancelled(Cancelled { job, log_ref, .. }) => {

@@ -11,6 +11,7 @@ use crate::api::driver::attach::Exited;
 use crate::core::binaries::BlobRef;
 use crate::core::contexts::ContextState;
 use crate::core::jobs::{Failure, JobRecord, Outcome};
+use crate::core::retention;
 use crate::jobs::active::Ended;
 use crate::runtime::clock;
 
@@ -42,7 +43,9 @@ impl State {
         held.permit = None;
         let (record, inline_result) = held.record.ended(outcome, log, clock::unix_ms());
         let (me, shared) = (me.clone(), self.shared.clone());
+        let held = shared.records.hold(retention::contents(&record));
         self.storing.spawn(async move {
+            let _held = held;
             while let Err(error) = shared.records.end(&record, inline_result.as_deref()).await {
                 tracing::error!(job = %record.id, %error, "cannot store the job's end; trying again");
                 tokio::time::sleep(STORE_AGAIN).await;
@@ -57,7 +60,9 @@ impl State {
     /// A killed job's end is stored since the kill, but for the log, which the driver has only now given away.
     fn end_killed(&self, me: &Me, job: &str, log: Option<BlobRef>) {
         let (me, records, job) = (me.clone(), self.shared.records.clone(), job.to_owned());
+        let held = records.hold(log.iter().map(|log| log.sha256.as_str()));
         self.storing.spawn(async move {
+            let _held = held;
             if let Some(log) = log
                 && let Err(error) = records.add_log(&job, log).await
             {

@@ -7,7 +7,9 @@ use crate::core::binaries::BlobRef;
 use crate::core::idempotency::Effect;
 use crate::core::jobs::{JobRecord, JobState};
 use crate::core::keys;
+use crate::core::timeline::Moment;
 use crate::ports::{Commit, CommitError, Precondition, Revision, Write};
+use crate::runtime::clock;
 
 /// What every new job is written with, if `first` holds and its binaries are what they were.
 pub(super) fn submission(
@@ -42,6 +44,7 @@ impl Records {
         let commit = submission(attached, job, config, binaries);
         let effect = || Effect::JobSubmitted { job: job.id.clone() };
         self.commit_claimed("job-submit", commit, claim, effect).await?;
+        self.timelines.mark(&job.id, Moment::Recorded);
         Ok(())
     }
 
@@ -58,12 +61,21 @@ impl Records {
         for used in job.binaries.iter().filter(|b| b.uploaded) {
             commit.writes.push(Write::Delete(keys::binary_use(&used.name, &job.id)));
         }
+        let began = clock::instant();
         commit.writes.extend(super::callbacks::at_end(job));
         if job.queued.is_some() {
             commit.writes.push(Write::Delete(keys::job_queue(&job.context_id, job.priority, &job.id)));
         }
+        commit.writes.extend(self.timelines.ended(&job.id));
         match self.commit("job-end", commit).await {
-            Ok(_) | Err(CommitError::Conflict(_)) => Ok(()),
+            Ok(_) => {
+                self.timelines.stored(&job.id, began);
+                Ok(())
+            }
+            Err(CommitError::Conflict(_)) => {
+                self.timelines.forget(&job.id);
+                Ok(())
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -3,9 +3,12 @@
 mod binaries;
 pub mod callbacks;
 mod contexts;
+mod holds;
 mod idempotency;
 mod jobs;
 mod queue;
+mod retention;
+mod timelines;
 mod tokens;
 
 use std::sync::Arc;
@@ -15,7 +18,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::core::keys;
-use crate::ports::{Commit, CommitError, MetaStore, ReadError, Revision, Write};
+use crate::ports::{Changes, Commit, CommitError, MetaStore, ReadError, Revision, Write};
+
+pub use holds::Hold;
+pub use retention::Trimmed;
+pub use timelines::{After, PastAttempt};
 
 pub use idempotency::{Claim, Claims};
 
@@ -66,6 +73,8 @@ pub struct Versioned<T> {
 pub struct Records {
     store: Arc<dyn MetaStore>,
     claims: Arc<Claims>,
+    held: holds::Held,
+    timelines: timelines::Timelines,
 }
 
 fn put<T: Serialize>(key: String, record: &T) -> Write {
@@ -82,13 +91,23 @@ fn read<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, StoreError> {
 
 impl Records {
     pub fn new(store: Arc<dyn MetaStore>) -> Self {
-        Self { store, claims: Arc::default() }
+        Self { store, claims: Arc::default(), held: holds::Held::default(), timelines: timelines::Timelines::default() }
     }
 
     /// Whether the store answers.
     pub async fn check(&self) -> Result<(), StoreError> {
         self.store.get(keys::STORE_ID).await?;
         Ok(())
+    }
+
+    /// Waits until something changed after the cursor.
+    pub async fn changes(&self, cursor: Revision) -> Result<Changes, StoreError> {
+        Ok(self.store.changes(cursor).await?)
+    }
+
+    /// The newest revision, as a cursor to begin with.
+    pub async fn revision(&self) -> Result<Revision, StoreError> {
+        Ok(self.store.revision().await?)
     }
 
     /// Every durable write of the domain passes here, under a name of its own.

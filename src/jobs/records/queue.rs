@@ -6,6 +6,7 @@ use super::{Records, StoreError, mark, put};
 use crate::core::idempotency::Effect;
 use crate::core::jobs::JobRecord;
 use crate::core::keys;
+use crate::core::timeline::Moment;
 use crate::ports::{Commit, Precondition, Revision, Write};
 
 impl Records {
@@ -22,6 +23,7 @@ impl Records {
         commit.writes.push(mark(keys::job_queue(&job.context_id, job.priority, &job.id)));
         let effect = || Effect::JobSubmitted { job: job.id.clone() };
         self.commit_claimed("job-enqueue", commit, claim, effect).await?;
+        self.timelines.mark(&job.id, Moment::Recorded);
         Ok(())
     }
 

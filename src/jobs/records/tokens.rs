@@ -1,7 +1,9 @@
 //! Records of tokens.
 
+use super::idempotency::Claim;
 use super::{PAGE, Records, StoreError, put, read};
 use crate::core::access::TokenRecord;
+use crate::core::idempotency::Effect;
 use crate::core::keys;
 use crate::ports::{Commit, Precondition, Write};
 
@@ -27,19 +29,26 @@ impl Records {
     }
 
     /// Keeps a new token, and forgets others, which have expired. Conflict: one of the id is there already.
-    pub async fn create_token(&self, token: &TokenRecord, forgotten: &[String]) -> Result<(), StoreError> {
+    pub async fn create_token(
+        &self,
+        token: &TokenRecord,
+        forgotten: &[String],
+        claim: Option<&Claim>,
+    ) -> Result<(), StoreError> {
         let mut writes: Vec<Write> = forgotten.iter().map(|id| Write::Delete(keys::token(id))).collect();
         writes.push(put(keys::token(&token.id), token));
         let preconditions = vec![Precondition::Absent(keys::token(&token.id))];
-        self.commit("token-create", Commit { preconditions, writes }).await?;
+        let effect = || Effect::TokenCreated { token: token.id.clone() };
+        self.commit_claimed("token-create", Commit { preconditions, writes }, claim, effect).await?;
         Ok(())
     }
 
     /// Conflict 0: there is none.
-    pub async fn delete_token(&self, id: &str) -> Result<(), StoreError> {
+    pub async fn delete_token(&self, id: &str, claim: Option<&Claim>) -> Result<(), StoreError> {
         let preconditions = vec![Precondition::Exists(keys::token(id))];
         let writes = vec![Write::Delete(keys::token(id))];
-        self.commit("token-revoke", Commit { preconditions, writes }).await?;
+        let commit = Commit { preconditions, writes };
+        self.commit_claimed("token-revoke", commit, claim, || Effect::TokenRevoked).await?;
         Ok(())
     }
 }

@@ -1,10 +1,14 @@
 //! Bearer tokens.
 
+use doyen::core::access::encode_basic;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{BAD_CREDENTIALS, EVERYBODY, FORBIDDEN, bearer, delete, get, place, post, server, start, text, token};
-use crate::fixture::{Server, eventually};
+use super::{
+    BAD_CREDENTIALS, EVERYBODY, FORBIDDEN, PASSWORD, asked, bearer, delete, get, place, post, server, start, text,
+    token,
+};
+use crate::fixture::{Reply, Server, eventually};
 
 async fn jobs_with(server: &Server, token: &Value) -> u16 {
     bearer(server, Method::GET, "/jobs", token["token"].as_str().unwrap()).await.status
@@ -135,4 +139,21 @@ async fn a_token_ends_with_its_user() {
     let file = server.place().path("users.toml");
     doyen::runtime::private_file::replace(&file, &text(&[("ann", &["admin"])])).unwrap();
     eventually("the end of the token", || async { jobs_with(&server, &made).await == 401 }).await;
+}
+
+#[tokio::test]
+async fn a_key_makes_one_token_which_a_retry_does_not_see() {
+    let server = server();
+    let keyed = |method, path: String| {
+        let request = asked(&server, method, &path, &encode_basic("bob", PASSWORD));
+        Reply::to(request.header("idempotency-key", path))
+    };
+    let made = keyed(Method::POST, "/v1/tokens".into()).await.json(201);
+    let again = keyed(Method::POST, "/v1/tokens".into()).await.json(409);
+    assert!(again["result"].as_str().unwrap().contains(made["id"].as_str().unwrap()), "{again}");
+    assert_eq!(get(&server, "/v1/tokens", "bob").await.json(200).as_array().unwrap().len(), 1);
+    for _ in 0..2 {
+        let path = format!("/v1/tokens/{}", made["id"].as_str().unwrap());
+        keyed(Method::DELETE, path).await.says(200, "SUCCESS", "Token revoked");
+    }
 }

@@ -8,7 +8,7 @@ mod replay;
 
 use reqwest::{Method, RequestBuilder};
 
-use crate::fixture::{Reply, Server, WHEEL};
+use crate::fixture::{Reply, Server, WHEEL, fixed_port};
 
 fn keyed(server: &Server, method: Method, path: &str, key: &str) -> RequestBuilder {
     server.request(method, path).header("Idempotency-Key", key)
@@ -34,12 +34,4 @@ fn again(first: &Reply, second: &Reply) {
 fn reused(reply: &Reply) {
     reply.refuses(422, "This Idempotency-Key was used for another request; each one needs a key of its own");
     assert_eq!(reply.header("doyen-error"), "idempotency-key-reused");
-}
-
-/// A port that the system gives to nobody who asks for any; another one at each call.
-fn fixed_port() -> u16 {
-    static CALLS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let call = CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let spread = u16::try_from((std::process::id() * 17 + call * 101) % 9000).unwrap();
-    (10_000 + spread..20_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }

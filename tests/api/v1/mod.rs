@@ -2,5 +2,7 @@
 
 mod callbacks;
 mod details;
+mod events;
 mod logs;
 mod result;
+mod timeline;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use doyen::ports::{BinaryStore, BlobError};
 use futures::TryStreamExt;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use sha2::{Digest, Sha256};
 
 type Store = Arc<dyn BinaryStore>;
@@ -122,4 +122,81 @@ pub async fn deleted_blob_is_gone_and_can_come_back(store: Store) {
     assert_eq!(store.size(&sha256).await, Ok(None));
     upload(&store, &content, 1000, None).await.unwrap();
     assert_eq!(read(&store, &sha256, 0, None).await.0, content);
+}
+
+pub async fn blobs_are_listed_by_hash_in_pages(store: Store) {
+    let mut expected = Vec::new();
+    for n in 0..40_usize {
+        expected.push((upload(&store, &content(n), 1024, None).await.unwrap().0, n as u64));
+    }
+    // In use by uploads, and no blobs.
+    let mut writer = store.create().await.unwrap();
+    writer.write(content(LARGE)).await.unwrap();
+    expected.sort();
+    for limit in [1, 7, 40, 1000] {
+        let mut found: Vec<(String, u64)> = Vec::new();
+        loop {
+            let page = store.list(found.last().map(|(sha256, _)| sha256.as_str()), limit).await.unwrap();
+            assert!(page.len() <= limit);
+            if page.is_empty() {
+                break;
+            }
+            found.extend(page.into_iter().map(|blob| (blob.sha256, blob.size_bytes)));
+        }
+        assert_eq!(found, expected, "{limit} at once");
+    }
+}
+
+pub async fn uploading_again_and_refreshing_change_the_stamp(store: Store) {
+    for size in [10, LARGE] {
+        let content = content(size);
+        let mut stamps = Vec::new();
+        for round in 0..6 {
+            if round % 2 == 0 {
+                upload(&store, &content, 1 << 20, None).await.unwrap();
+            } else {
+                assert_eq!(store.refresh(&hash(&content)).await, Ok(Some(size as u64)));
+            }
+            let blob = store.stat(&hash(&content)).await.unwrap().unwrap();
+            assert!(!stamps.contains(&blob.stamp), "round {round}");
+            stamps.push(blob.stamp);
+        }
+        let listed = store.list(None, 10).await.unwrap();
+        assert!(listed.iter().any(|blob| blob.sha256 == hash(&content) && Some(&blob.stamp) == stamps.last()));
+    }
+    assert_eq!(store.refresh(&hash(b"nothing")).await, Ok(None));
+    assert_eq!(store.refresh("../x").await, Ok(None));
+    assert_eq!(store.stat(&hash(b"nothing")).await, Ok(None));
+}
+
+pub async fn what_was_uploaded_or_refreshed_since_is_not_deleted(store: Store) {
+    let content = content(100);
+    let sha256 = hash(&content);
+    let stamp = async || store.stat(&sha256).await.unwrap().unwrap().stamp;
+    upload(&store, &content, 100, None).await.unwrap();
+    let first = stamp().await;
+    upload(&store, &content, 100, None).await.unwrap();
+    assert_eq!(store.delete_unchanged(&sha256, first).await, Ok(false));
+    let second = stamp().await;
+    store.refresh(&sha256).await.unwrap();
+    assert_eq!(store.delete_unchanged(&sha256, second).await, Ok(false));
+    assert_eq!(read(&store, &sha256, 0, None).await.0, content);
+    assert_eq!(store.delete_unchanged(&sha256, stamp().await).await, Ok(true));
+    assert_eq!(store.delete_unchanged(&sha256, second).await, Ok(false));
+    assert_eq!(store.size(&sha256).await, Ok(None));
+}
+
+pub async fn uploads_that_race_with_deletions_are_there_when_they_answer(store: Store) {
+    for size in [100, 1024 * 1024 + 100] {
+        let content = content(size);
+        let sha256 = hash(&content);
+        for _ in 0..20 {
+            upload(&store, &content, 1 << 20, None).await.unwrap();
+            let old = store.stat(&sha256).await.unwrap().unwrap().stamp;
+            let deleting = join_all((0..4).map(|_| store.delete_unchanged(&sha256, old)));
+            let (_, uploaded) = join(deleting, upload(&store, &content, 1 << 20, None)).await;
+            uploaded.unwrap();
+            assert_eq!(read(&store, &sha256, 0, None).await.0.len(), size);
+        }
+    }
 }

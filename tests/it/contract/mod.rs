@@ -62,6 +62,10 @@ macro_rules! binary_store {
             dropped_upload_leaves_nothing,
             what_is_not_there_is_not_found,
             deleted_blob_is_gone_and_can_come_back,
+            blobs_are_listed_by_hash_in_pages,
+            uploading_again_and_refreshing_change_the_stamp,
+            what_was_uploaded_or_refreshed_since_is_not_deleted,
+            uploads_that_race_with_deletions_are_there_when_they_answer,
         );
     };
 }

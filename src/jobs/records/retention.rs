@@ -1,0 +1,126 @@
+//! Commits and reads of retention: pages of records, and their removal.
+
+use std::collections::HashMap;
+
+use super::{PAGE, Records, StoreError, Versioned, put, read};
+use crate::core::binaries::BinaryRecord;
+use crate::core::contexts::{ContextRecord, NameRecord};
+use crate::core::jobs::{JobRecord, ResultPlace};
+use crate::core::keys;
+use crate::ports::{Commit, CommitError, Precondition, Write};
+
+impl Records {
+    /// Jobs that were submitted before the job `before`, newest first.
+    pub async fn jobs_before(
+        &self,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Versioned<JobRecord>>, StoreError> {
+        let before = before.map(keys::job);
+        let entries = self.store.range(keys::JOBS, before.as_deref(), true, limit).await?;
+        entries.iter().map(|e| Ok(Versioned { record: read(&e.key, &e.value)?, version: e.version })).collect()
+    }
+
+    /// All binaries by name.
+    pub async fn versioned_binaries(&self) -> Result<HashMap<String, Versioned<BinaryRecord>>, StoreError> {
+        let mut all = HashMap::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.store.range(keys::BINARIES, after.as_deref(), false, PAGE).await?;
+            for entry in &page {
+                let record: BinaryRecord = read(&entry.key, &entry.value)?;
+                all.insert(record.name.clone(), Versioned { record, version: entry.version });
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE => after = Some(last.key.clone()),
+                _ => return Ok(all),
+            }
+        }
+    }
+
+    /// Contexts in any state, in the order of their ids.
+    pub async fn contexts_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<ContextRecord>, StoreError> {
+        let after = after.map(keys::context);
+        let entries = self.store.range(keys::CONTEXTS, after.as_deref(), false, limit).await?;
+        entries.iter().map(|e| read(&e.key, &e.value)).collect()
+    }
+
+    /// Removes ended jobs with everything that is kept under their ids. Answers how many: one that changed since it was read
+    /// is left for later, and the others go.
+    pub async fn remove_jobs(&self, mut jobs: Vec<Versioned<JobRecord>>) -> Result<usize, StoreError> {
+        while !jobs.is_empty() {
+            let mut commit = Commit::default();
+            for Versioned { record, version } in &jobs {
+                commit.preconditions.push(Precondition::At(keys::job(&record.id), *version));
+                commit.writes.extend(keys::of_ended_job(record.state.name(), &record.id).map(Write::Delete));
+            }
+            match self.commit("jobs-remove", commit).await {
+                Ok(_) => return Ok(jobs.len()),
+                Err(CommitError::Conflict(changed)) => drop(jobs.swap_remove(changed)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(0)
+    }
+
+    /// Takes results and logs from the records of ended jobs, which stay. As `remove_jobs`.
+    pub async fn trim_jobs(&self, mut jobs: Vec<Trimmed>) -> Result<usize, StoreError> {
+        while !jobs.is_empty() {
+            let mut commit = Commit::default();
+            for Trimmed { job: Versioned { record, version }, result, log } in &jobs {
+                let mut kept = record.clone();
+                if *result {
+                    if record.result == Some(ResultPlace::Inline) {
+                        commit.writes.push(Write::Delete(keys::job_result(&record.id)));
+                    }
+                    kept.result = None;
+                }
+                if *log {
+                    kept.log = None;
+                }
+                commit.preconditions.push(Precondition::At(keys::job(&record.id), *version));
+                commit.writes.push(put(keys::job(&record.id), &kept));
+            }
+            match self.commit("jobs-trim", commit).await {
+                Ok(_) => return Ok(jobs.len()),
+                Err(CommitError::Conflict(changed)) => drop(jobs.swap_remove(changed)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(0)
+    }
+
+    /// Removes an ended context's record, and its name when no newer context has it.
+    pub async fn remove_context(&self, context: &ContextRecord) -> Result<(), StoreError> {
+        let mut commit = Commit::default();
+        commit.writes.push(Write::Delete(keys::context(&context.id)));
+        let name_key = keys::context_name(&context.name);
+        let name = self.get::<NameRecord>(&name_key).await?;
+        if let Some(name) = name.filter(|name| name.record.context_id == context.id && !name.record.live) {
+            commit.preconditions.push(Precondition::At(name_key.clone(), name.version));
+            commit.writes.push(Write::Delete(name_key));
+        }
+        self.commit("context-remove", commit).await?;
+        Ok(())
+    }
+
+    /// Removes a binary as it was read. Conflict: it was replaced, or a job uses it.
+    pub async fn remove_binary(&self, binary: &Versioned<BinaryRecord>) -> Result<(), StoreError> {
+        let name = &binary.record.name;
+        let preconditions = vec![
+            Precondition::At(keys::binary(name), binary.version),
+            Precondition::NoneUnder(keys::binary_uses(name)),
+        ];
+        let writes = vec![Write::Delete(keys::binary(name))];
+        self.commit("binary-remove", Commit { preconditions, writes }).await?;
+        Ok(())
+    }
+}
+
+/// A job that loses its result or its log.
+#[derive(Debug, Clone)]
+pub struct Trimmed {
+    pub job: Versioned<JobRecord>,
+    pub result: bool,
+    pub log: bool,
+}
