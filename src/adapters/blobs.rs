@@ -22,6 +22,7 @@ use tokio_util::io::ReaderStream;
 
 use super::hex;
 use crate::ports::{BinaryStore, BlobError, BlobInfo, BlobReader, BlobWriter, Stamp};
+use crate::runtime::crash::{self, Side};
 use crate::runtime::{clock, random};
 
 /// An upload holds about two of them.
@@ -179,9 +180,11 @@ impl Writer {
         }
         let upload = self.upload.as_mut().expect("made above");
         let put = upload.parts.put_part(PutPayload::from(part.clone()));
+        crash::point("blob-part", Side::Before);
         let (hasher, put) = futures::join!(hash(self.hasher.clone(), part), put);
         self.hasher = hasher?;
         put.map_err(|error| map(&error))?;
+        crash::point("blob-part", Side::After);
         self.broken = false;
         Ok(())
     }
@@ -209,14 +212,17 @@ impl Writer {
             Some(upload) => self.complete(upload, &place).await?,
             None => {
                 let _gate = self.gate.read().await;
+                crash::point("blob-put", Side::Before);
                 self.store.put(&place, rest.into()).await.map_err(|error| map(&error))?;
                 restamp(&*self.store, self.local.as_deref(), &place).await.map_err(|error| map(&error))?;
+                crash::point("blob-put", Side::After);
             }
         }
         Ok((found, self.size))
     }
 
     async fn complete(&mut self, mut upload: Upload, place: &Path) -> Result<(), BlobError> {
+        crash::point("blob-complete", Side::Before);
         if let Err(error) = upload.parts.complete().await {
             // `LocalFileSystem` has given its file up by now; on a full disk it must not stay until the next start.
             if let Some(directory) = &self.local {
@@ -224,8 +230,11 @@ impl Writer {
             }
             return Err(map(&error));
         }
+        crash::point("blob-complete", Side::After);
+        crash::point("blob-rename", Side::Before);
         let _gate = self.gate.read().await;
         let renamed = self.store.rename(&upload.temporary, place).await;
+        crash::point("blob-rename", Side::After);
         if renamed.is_err() {
             let _ = self.store.delete(&upload.temporary).await;
         }
@@ -313,7 +322,10 @@ impl BinaryStore for ObjectBinaryStore {
 
     async fn delete(&self, sha256: &str) -> Result<(), BlobError> {
         let Some(place) = location(sha256) else { return Ok(()) };
-        match self.store.delete(&place).await {
+        crash::point("blob-delete", Side::Before);
+        let deleted = self.store.delete(&place).await;
+        crash::point("blob-delete", Side::After);
+        match deleted {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(map(&error)),
         }

@@ -15,6 +15,7 @@ use super::hex;
 use crate::core::timestamp;
 use crate::ports::{DataError, DataFiles, StoredData};
 use crate::runtime::clock;
+use crate::runtime::crash::{self, Side};
 
 /// What is being uploaded; never listed.
 const PARTIAL: &str = ".partial";
@@ -143,15 +144,21 @@ impl DataFiles for LocalDataFiles {
         content: BoxStream<'_, Result<Bytes, String>>,
         limit_bytes: u64,
     ) -> Result<StoredData, DataError> {
+        crash::point("data-create", Side::Before);
         let (mut file, free) = self.create(name).await?;
         let mut unfinished = Unfinished(Some(partial(&free)));
+        crash::point("data-create", Side::After);
+        crash::point("data-write", Side::Before);
         let sha256 = self.fill(&mut file, content, limit_bytes).await?;
+        crash::point("data-write", Side::After);
         let path = match key {
             None => free.clone(),
             Some(key) => self.directory.join(format!("{name}-{}.dat", short_digest(key, &sha256))),
         };
+        crash::point("data-rename", Side::Before);
         tokio::fs::rename(partial(&free), &path).await.map_err(|error| io_error(&error))?;
         unfinished.0 = None;
+        crash::point("data-rename", Side::After);
         self.sync_directory().await?;
         Ok(StoredData { path: path.to_string_lossy().into_owned(), sha256 })
     }
@@ -160,7 +167,10 @@ impl DataFiles for LocalDataFiles {
         if !self.list().await?.iter().any(|listed| listed == path) {
             return Err(DataError::NotFound);
         }
-        tokio::fs::remove_file(path).await.map_err(|error| io_error(&error))
+        crash::point("data-delete", Side::Before);
+        tokio::fs::remove_file(path).await.map_err(|error| io_error(&error))?;
+        crash::point("data-delete", Side::After);
+        self.sync_directory().await
     }
 
     async fn delete_all(&self) -> Result<(), DataError> {
@@ -171,7 +181,7 @@ impl DataFiles for LocalDataFiles {
                 Err(error) => return Err(io_error(&error)),
             }
         }
-        Ok(())
+        self.sync_directory().await
     }
 }
 

@@ -1,6 +1,6 @@
 //! ProcessLauncher: a shim as a process of this machine.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -13,7 +13,9 @@ use rustix::process::Signal;
 use tokio::process::{Child, Command};
 
 use crate::api::driver::spec::{self, Announced, Spec};
+use crate::core::jobs::failure;
 use crate::ports::{LaunchError, Launched, Launcher};
+use crate::runtime::crash::{self, Side};
 use crate::runtime::processes::{self, Process};
 
 const KILL_AGAIN: Duration = Duration::from_millis(20);
@@ -39,10 +41,21 @@ impl ProcessLauncher {
         self
     }
 
+    fn directory(&self, context: &str, attempt: u32) -> PathBuf {
+        self.base.join(format!("{context}-{attempt}"))
+    }
+
+    /// The running shims by their directories.
+    fn shims(&self) -> HashMap<String, Process> {
+        processes::by_argument(&format!("{}/", self.base.display()))
+    }
+
     fn start(&self, spec: &Spec, directory: &Path) -> io::Result<Child> {
         let text = serde_json::to_vec(spec)?;
+        crash::point("driver-spec", Side::Before);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(directory.join(spec::FILE))?;
         file.write_all(&text)?;
+        crash::point("driver-spec", Side::After);
         let log = OpenOptions::new().create(true).append(true).mode(0o600).open(directory.join("shim.log"))?;
         let mut command = Command::new(&self.executable);
         // The server's own configuration, which may hold secrets, is no concern of a job's.
@@ -52,24 +65,36 @@ impl ProcessLauncher {
         for variable in &self.hidden {
             command.env_remove(variable);
         }
-        command
+        crash::point("driver-start", Side::Before);
+        let child = command
             .args(["shim", "--directory"])
             .arg(directory)
             .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
-            .spawn()
+            .spawn()?;
+        crash::point("driver-start", Side::After);
+        Ok(child)
     }
 }
 
 #[async_trait]
 impl Launcher for ProcessLauncher {
     async fn launch(&self, spec: &Spec) -> Result<Launched, LaunchError> {
-        let directory = self.base.join(format!("{}-{}", spec.context, spec.attempt));
-        let failed = |error: io::Error| LaunchError(format!("{}: {error}", directory.display()));
+        let directory = self.directory(&spec.context, spec.attempt);
+        let failed = |error: io::Error| LaunchError {
+            message: format!("{}: {error}", directory.display()),
+            class: match error.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failure::STORAGE_FULL,
+                io::ErrorKind::ReadOnlyFilesystem => failure::STORE_UNAVAILABLE,
+                _ => failure::LAUNCH_FAILED,
+            },
+        };
+        crash::point("driver-directory", Side::Before);
         fs::create_dir_all(&self.base).map_err(failed)?;
         DirBuilder::new().mode(0o700).create(&directory).map_err(failed)?;
+        crash::point("driver-directory", Side::After);
         let launched = self.start(spec, &directory).and_then(|mut child| {
             // It is our child and not reaped yet, so the id is its own even if it has ended already.
             let process = child.id().and_then(processes::find).ok_or(io::ErrorKind::NotFound)?;
@@ -86,6 +111,12 @@ impl Launcher for ProcessLauncher {
                 Err(failed(error))
             }
         }
+    }
+
+    fn find(&self, context: &str, attempt: u32) -> Option<Launched> {
+        let directory = self.directory(context, attempt).display().to_string();
+        let Process { pid, start_ticks } = self.shims().remove(&directory)?;
+        Some(Launched { pid, start_ticks, directory })
     }
 
     fn alive(&self, launched: &Launched) -> bool {
@@ -116,14 +147,13 @@ impl Launcher for ProcessLauncher {
     }
 
     async fn sweep(&self, keep: &HashSet<String>) {
+        let mut shims = self.shims();
         let entries = fs::read_dir(&self.base).into_iter().flatten().flatten();
         for directory in entries.map(|entry| entry.path().display().to_string()).filter(|path| !keep.contains(path)) {
             tracing::info!(%directory, "removing what is left of an ended driver");
-            let shim = ["shim", "--directory", directory.as_str()];
-            let shims = processes::with_arguments(&shim);
             // Its directory goes first: a shim that is overlooked ends itself and its driver.
             let _ = fs::remove_dir_all(&directory);
-            for Process { pid, start_ticks } in shims {
+            if let Some(Process { pid, start_ticks }) = shims.remove(&directory) {
                 self.kill(&Launched { pid, start_ticks, directory: directory.clone() }).await;
             }
             let driver = format!("DOYEN_DRIVER_DIR={directory}/work");

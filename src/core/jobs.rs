@@ -55,6 +55,13 @@ impl JobState {
     }
 }
 
+/// Classes of failures. The first two are answered with a status of their own.
+pub mod failure {
+    pub const STORAGE_FULL: &str = "StorageFull";
+    pub const STORE_UNAVAILABLE: &str = "StoreUnavailable";
+    pub const LAUNCH_FAILED: &str = "LaunchFailed";
+}
+
 /// A failure as its user sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {

@@ -180,7 +180,11 @@ async fn create(
         check_context_name(&wish.name)?;
     }
     if shared.registry.named(&wish.name).is_some() {
-        return Err(CreateError::Exists(wish.name));
+        // It may have ended in this moment: whoever has read that finds the name free.
+        let found = shared.records.context_named(&wish.name).await.map_err(CreateError::Store)?;
+        if found.is_none_or(|context| !context.state.has_ended()) {
+            return Err(CreateError::Exists(wish.name));
+        }
     }
     let max = shared.config.contexts.max;
     if shared.registry.lock().len() >= max {
@@ -300,8 +304,12 @@ async fn recover(me: &ActorRef<SupervisorMessage>, shared: &Shared) -> Result<()
         shared.records.take_up_timeline(&job);
         jobs.entry(job.context_id.clone()).or_default().push(job);
     }
-    let contexts = shared.records.live_contexts().await?;
-    // A launch that was not recorded is not known: nothing of it may be left when the attempt is given up.
+    let mut contexts = shared.records.live_contexts().await?;
+    for record in contexts.iter_mut().filter(|record| record.process.is_none()) {
+        // Its server ended between the launch and the record of it.
+        record.process = shared.launcher.find(&record.id, record.attempt).map(Process::from);
+    }
+    // Of what no context has, nothing may be left when its attempt is given up.
     let known: HashSet<String> = contexts.iter().filter_map(|c| Some(c.process.as_ref()?.directory.clone())).collect();
     shared.launcher.sweep(&known).await;
     for record in contexts {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::api::driver::spec::Spec;
+use crate::core::contexts::Process;
 
 /// A started shim. A process is known by id and start time, never by id alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,13 +18,26 @@ pub struct Launched {
     pub directory: String,
 }
 
+impl From<Launched> for Process {
+    fn from(Launched { pid, start_ticks, directory }: Launched) -> Self {
+        Self { pid, start_ticks, directory }
+    }
+}
+
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("cannot start the driver: {0}")]
-pub struct LaunchError(pub String);
+#[error("cannot start the driver: {message}")]
+pub struct LaunchError {
+    pub message: String,
+    /// Of the failure that a client sees.
+    pub class: &'static str,
+}
 
 #[async_trait]
 pub trait Launcher: Send + Sync + 'static {
     async fn launch(&self, spec: &Spec) -> Result<Launched, LaunchError>;
+
+    /// The shim of this attempt, if it runs: a server may have ended before it could record what it had started.
+    fn find(&self, context: &str, attempt: u32) -> Option<Launched>;
 
     /// Whether the shim's process is still there.
     fn alive(&self, launched: &Launched) -> bool;

@@ -65,9 +65,12 @@ pub enum CommitError {
     /// Nothing was written. The index of the first precondition that did not hold.
     #[error("precondition {0} does not hold")]
     Conflict(usize),
-    /// Nothing was written: the store cannot be reached, is full, or refuses.
+    /// Nothing was written: the store cannot be reached, or refuses.
     #[error("the metadata store is unavailable: {0}")]
     Unavailable(String),
+    /// Nothing was written: there is no room for it.
+    #[error("the metadata store is full: {0}")]
+    Full(String),
     /// It may have been written, or may be later.
     #[error("no answer from the metadata store; whether it wrote is unknown: {0}")]
     Unknown(String),

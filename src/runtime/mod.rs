@@ -2,6 +2,7 @@
 //! arguments.
 
 pub mod clock;
+pub mod crash;
 pub mod logging;
 pub mod passwords;
 pub mod private_file;

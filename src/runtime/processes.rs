@@ -59,15 +59,18 @@ pub fn with_environment(entry: &str) -> Vec<Process> {
     ids().filter_map(|pid| find(pid).filter(|_| holds(pid))).filter(|process| alive(*process)).collect()
 }
 
-/// All whose command line ends in these arguments.
-pub fn with_arguments(arguments: &[&str]) -> Vec<Process> {
-    let mut end = Vec::new();
-    for argument in arguments {
-        end.extend_from_slice(argument.as_bytes());
-        end.push(0);
+/// All that were started with an argument that begins so, by that argument.
+pub fn by_argument(prefix: &str) -> HashMap<String, Process> {
+    let mut found = HashMap::new();
+    for pid in ids() {
+        let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { continue };
+        let mut arguments = line.split(|byte| *byte == 0).filter_map(|one| std::str::from_utf8(one).ok());
+        let Some(argument) = arguments.find(|one| one.starts_with(prefix)) else { continue };
+        if let Some(process) = find(pid).filter(|process| alive(*process)) {
+            found.insert(argument.to_owned(), process);
+        }
     }
-    let has = |pid: u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(&end));
-    ids().filter_map(|pid| find(pid).filter(|_| has(pid))).filter(|process| alive(*process)).collect()
+    found
 }
 
 /// Sends a signal; `false` when the process is gone.
@@ -128,14 +131,16 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_found_by_its_last_arguments() {
-        let mark = format!("of-processes-{}", std::process::id());
-        let mut child =
-            Command::new("sh").args(["-c", "read line", "name", &mark]).stdin(Stdio::piped()).spawn().unwrap();
-        let found = |arguments: &[&str]| with_arguments(arguments).iter().any(|process| process.pid == child.id());
-        assert!(found(&["name", &mark]) && !found(&["name", &mark, ""]) && !found(&["name"]));
-        child.kill().unwrap();
+    fn a_process_is_found_by_the_beginning_of_an_argument() {
+        let argument = format!("a-test-of-processes/{}", std::process::id());
+        let mut child = Command::new("sh").args(["-c", "sleep 60; :", "sh", &argument]).spawn().unwrap();
+        let found = by_argument("a-test-of-processes/");
+        for process in descendants(child.id()).into_iter().chain(find(child.id())) {
+            signal(process, Signal::KILL);
+        }
         child.wait().unwrap();
+        assert_eq!(found.get(&argument).map(|process| process.pid), Some(child.id()));
+        assert!(!by_argument("a-test-of-processes/").contains_key(&argument));
     }
 
     #[test]

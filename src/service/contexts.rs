@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use super::{Permission, Principal, Service, ServiceError, life, settings};
 use crate::core::contexts::{ContextRecord, ContextState};
 use crate::core::hocon::Object;
-use crate::core::jobs::Failure;
+use crate::core::jobs::{Failure, failure};
 use crate::jobs::kinds;
 use crate::jobs::supervisor::stop_and_wait;
 use crate::jobs::{Claim, ContextHandle, CreateContext, CreateError, Phase};
@@ -48,7 +48,7 @@ impl Service {
         body: &str,
     ) -> Result<(), ServiceError> {
         let handle = self.open_context(who, name, query, body, None).await?;
-        handle.created().await.map_err(ServiceError::ContextInit)
+        handle.created().await.map_err(not_created)
     }
 
     /// Answers once the context is recorded, and its driver starts.
@@ -88,7 +88,7 @@ impl Service {
             other => other,
         };
         let handle = self.contexts.create(wish).await.map_err(context_error).map_err(ad_hoc)?;
-        handle.created().await.map_err(ServiceError::AdHocContextInit)?;
+        handle.created().await.map_err(not_created).map_err(ad_hoc)?;
         Ok(handle)
     }
 
@@ -163,6 +163,15 @@ impl Service {
             stops.await.map_err(|e| ServiceError::Internal(e.to_string()))?;
         }
         Ok(())
+    }
+}
+
+/// Why a context does not run. When the store refused it, the client may try again.
+pub(super) fn not_created(cause: Failure) -> ServiceError {
+    match cause.class.as_str() {
+        failure::STORAGE_FULL => ServiceError::StorageFull(cause.message),
+        failure::STORE_UNAVAILABLE => ServiceError::StoreUnavailable(cause.message),
+        _ => ServiceError::ContextInit(cause),
     }
 }
 

@@ -130,6 +130,7 @@ impl From<StoreError> for ServiceError {
         match error {
             StoreError::Unavailable(why) => Self::StoreUnavailable(why),
             StoreError::Claimed => Self::KeyAtWork,
+            StoreError::Full(why) => Self::StorageFull(why),
             StoreError::Conflict(_) => Self::StoreUnavailable(error.to_string()),
             StoreError::TooLarge(_) | StoreError::Corrupt { .. } => Self::Internal(error.to_string()),
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
 
+use super::contexts::not_created;
 use super::idempotency::{Keyed, Once, Start, unfit};
 use super::{JobView, Permission, Principal, Service, ServiceError, Stopped, Submission, Submitted, Upload};
 use crate::core::idempotency::{Effect, digest, hex};
@@ -103,7 +104,7 @@ impl Service {
             service.open_context(&principal, &name, &query, &text, Some(claim)).await
         });
         match opened.await? {
-            Once::Ran(handle) => handle.created().await.map_err(ServiceError::ContextInit),
+            Once::Ran(handle) => handle.created().await.map_err(not_created),
             Once::Done(Effect::ContextCreated { context }) => {
                 self.permit(who, Permission::ContextsStart)?;
                 self.how_it_began(&context).await
@@ -115,7 +116,7 @@ impl Service {
     /// Whether a context that is recorded came to run, also when it has ended since.
     async fn how_it_began(&self, id: &str) -> Result<(), ServiceError> {
         if let Some(handle) = self.contexts.registry().with_id(id) {
-            return handle.created().await.map_err(ServiceError::ContextInit);
+            return handle.created().await.map_err(not_created);
         }
         let record = self.records.context(id).await?.ok_or_else(|| ServiceError::ContextUnknown(id.into()))?;
         if record.initialized {

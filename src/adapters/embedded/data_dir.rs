@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use crate::runtime::crash::{self, Side};
+
 /// Raise it when an older server could no longer read the directory.
 const FORMAT: u32 = 1;
 const PRODUCT: &str = env!("CARGO_PKG_VERSION");
@@ -72,10 +74,12 @@ impl DataDir {
         let root = path.canonicalize().map_err(failed("resolve", path))?;
         let lock = lock(&root)?;
         check_format(&root)?;
+        crash::point("directory-parts", Side::Before);
         for name in [BLOBS, DRIVERS, DATA, TMP] {
             make_directory(&root.join(name))?;
         }
         sync(&root)?;
+        crash::point("directory-parts", Side::After);
         Ok(Self { root, _lock: lock })
     }
 
@@ -120,9 +124,12 @@ fn create(path: &Path) -> Result<(), DataDirError> {
         Err(error) => return Err(failed("look at", path)(error)),
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    crash::point("directory-create", Side::Before);
     std::fs::create_dir_all(parent).map_err(failed("create", parent))?;
     make_directory(path)?;
-    sync(parent)
+    sync(parent)?;
+    crash::point("directory-create", Side::After);
+    Ok(())
 }
 
 fn make_directory(path: &Path) -> Result<(), DataDirError> {
@@ -180,14 +187,20 @@ fn write_format(root: &Path) -> Result<(), DataDirError> {
     let aside = root.join("format.new");
     let format = Format { format: FORMAT, version: PRODUCT.into() };
     let text = serde_json::to_vec(&format).expect("plain fields");
+    crash::point("directory-format", Side::Before);
     let write = || {
         let mut out = File::options().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
         out.write_all(&text)?;
         out.sync_all()?;
-        std::fs::rename(&aside, &file)
+        crash::point("directory-format-rename", Side::Before);
+        std::fs::rename(&aside, &file)?;
+        crash::point("directory-format-rename", Side::After);
+        Ok(())
     };
     write().map_err(failed("write", &file))?;
-    sync(root)
+    sync(root)?;
+    crash::point("directory-format", Side::After);
+    Ok(())
 }
 
 fn sync(directory: &Path) -> Result<(), DataDirError> {

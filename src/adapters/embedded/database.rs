@@ -1,5 +1,6 @@
 //! The redb database behind the embedded store: its tables, reads, transactions, and reopening.
 
+use std::io::{self, ErrorKind};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use redb::{Durability, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
 use crate::ports::{Change, Commit, Entry, Precondition, Revision, Write};
+use crate::runtime::crash::{self, Side};
 
 /// Key → the revision that wrote it (8 bytes, big-endian), then the value.
 const ENTRIES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("entries");
@@ -24,7 +26,40 @@ pub(super) enum Failure {
     Redb(redb::Error),
     /// Closed since an error, and reopening failed for this reason.
     #[error("{0}")]
-    Down(String),
+    Down(Reason),
+}
+
+/// Why the database is not open, or does not take a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct Reason {
+    pub(super) text: String,
+    /// For lack of room.
+    pub(super) full: bool,
+}
+
+impl From<String> for Reason {
+    fn from(text: String) -> Self {
+        Self { text, full: false }
+    }
+}
+
+impl From<&redb::Error> for Reason {
+    fn from(error: &redb::Error) -> Self {
+        let is_full = |io: &io::Error| {
+            matches!(io.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+        };
+        Self { text: error.to_string(), full: matches!(error, redb::Error::Io(io) if is_full(io)) }
+    }
+}
+
+impl Failure {
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self::Redb(error) => error.into(),
+            Self::Down(reason) => reason.clone(),
+        }
+    }
 }
 
 impl<E: Into<redb::Error>> From<E> for Failure {
@@ -58,50 +93,61 @@ pub(super) struct Done {
 /// redb refuses everything after an I/O error until it is closed and opened again; `reopen` does so.
 pub(super) struct Database {
     open: Opener,
+    /// For when it cannot be opened to be written: what it writes when it is opened goes nowhere.
+    open_to_read: Opener,
     /// Successful ones of the storage, ever.
     flushes: Arc<AtomicU64>,
     /// Held for reading by every use, so that nothing uses a database that is being replaced.
-    current: RwLock<Result<redb::Database, String>>,
+    current: RwLock<Current>,
     reopen_asked: AtomicBool,
 }
 
 impl Database {
-    pub(super) fn open(open: Opener, flushes: Arc<AtomicU64>) -> Result<(Self, Revision), redb::Error> {
+    pub(super) fn open(
+        open: Opener,
+        open_to_read: Opener,
+        flushes: Arc<AtomicU64>,
+    ) -> Result<(Self, Revision), redb::Error> {
         let (database, revision) = prepared(&open)?;
-        let current = RwLock::new(Ok(database));
-        Ok((Self { open, flushes, current, reopen_asked: AtomicBool::new(false) }, revision))
+        let current = RwLock::new(Current::Open(database));
+        Ok((Self { open, open_to_read, flushes, current, reopen_asked: AtomicBool::new(false) }, revision))
     }
 
-    /// Closes the database if it is open, and opens it again.
-    pub(super) fn reopen(&self) -> Result<Revision, String> {
+    /// Closes the database if it is open, and opens it again. If it cannot be written, what it holds can be read, provided
+    /// that nothing is missing up to the revision `known`.
+    pub(super) fn reopen(&self, known: Revision) -> Result<Revision, Reason> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         // The former must be closed before the next can lock the file.
-        *current = Err("it is being reopened".into());
+        *current = Current::Shut("it is being reopened".to_owned().into());
         self.reopen_asked.store(false, Ordering::Relaxed);
         match prepared(&self.open) {
             Ok((database, revision)) => {
-                *current = Ok(database);
+                *current = Current::Open(database);
                 Ok(revision)
             }
             Err(error) => {
-                let text = error.to_string();
-                *current = Err(text.clone());
-                Err(text)
+                let reason = Reason::from(&error);
+                *current = match prepared(&self.open_to_read) {
+                    Ok((database, revision)) if revision >= known => Current::ToRead(database, reason.clone()),
+                    _ => Current::Shut(reason.clone()),
+                };
+                Err(reason)
             }
         }
     }
 
     /// Puts it out of use, for this reason.
-    pub(super) fn shut(&self, reason: String) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Err(reason);
+    pub(super) fn shut(&self, reason: Reason) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Current::Shut(reason);
     }
 
     pub(super) fn close(&self) {
-        self.shut("it is closed".into());
+        self.shut("it is closed".to_owned().into());
     }
 
+    /// To be read and written.
     pub(super) fn is_open(&self) -> bool {
-        self.current().is_ok()
+        matches!(*self.current(), Current::Open(_))
     }
 
     /// Whether the caller is the first to ask since the last reopening.
@@ -111,7 +157,7 @@ impl Database {
 
     pub(super) fn get(&self, key: &str) -> Result<Option<Entry>, Failure> {
         let current = self.current();
-        let entries = usable(&current)?.begin_read()?.open_table(ENTRIES)?;
+        let entries = current.to_read()?.begin_read()?.open_table(ENTRIES)?;
         let Some(stored) = entries.get(key.as_bytes())? else { return Ok(None) };
         let (version, value) = split(stored.value())?;
         Ok(Some(Entry { key: key.to_owned(), value: Bytes::copy_from_slice(value), version }))
@@ -119,7 +165,7 @@ impl Database {
 
     pub(super) fn range(&self, span: &Span, limit: usize) -> Result<Vec<Entry>, Failure> {
         let current = self.current();
-        let entries = usable(&current)?.begin_read()?.open_table(ENTRIES)?;
+        let entries = current.to_read()?.begin_read()?.open_table(ENTRIES)?;
         let mut range = entries.range::<&[u8]>(span.bounds())?;
         let mut found = Vec::new();
         while found.len() < limit {
@@ -140,7 +186,7 @@ impl Database {
         commits: impl Iterator<Item = &'a Commit>,
     ) -> Result<Done, Failed> {
         let current = self.current();
-        let transaction = begin_write(usable(&current)?)?;
+        let transaction = begin_write(current.to_write()?)?;
         let mut outcomes = Vec::new();
         let mut changes = Vec::new();
         {
@@ -162,20 +208,41 @@ impl Database {
         }
         transaction.open_table(COUNTERS)?.insert(REVISION, revision.0)?;
         let flushes = self.flushes.load(Ordering::Relaxed);
+        crash::point("store-batch", Side::Before);
         transaction.commit().map_err(|error| {
             let flushed = self.flushes.load(Ordering::Relaxed) > flushes;
             if flushed { Failed::InCommit(error.into()) } else { Failed::Before(error.into()) }
         })?;
+        crash::point("store-batch", Side::After);
         Ok(Done { outcomes, revision, changes })
     }
 
-    fn current(&self) -> RwLockReadGuard<'_, Result<redb::Database, String>> {
+    fn current(&self) -> RwLockReadGuard<'_, Current> {
         self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn usable(current: &Result<redb::Database, String>) -> Result<&redb::Database, Failure> {
-    current.as_ref().map_err(|reason| Failure::Down(reason.clone()))
+enum Current {
+    Open(redb::Database),
+    /// Why it cannot be written.
+    ToRead(redb::Database, Reason),
+    Shut(Reason),
+}
+
+impl Current {
+    fn to_write(&self) -> Result<&redb::Database, Failure> {
+        match self {
+            Self::Open(database) => Ok(database),
+            Self::ToRead(_, reason) | Self::Shut(reason) => Err(Failure::Down(reason.clone())),
+        }
+    }
+
+    fn to_read(&self) -> Result<&redb::Database, Failure> {
+        match self {
+            Self::Open(database) | Self::ToRead(database, _) => Ok(database),
+            Self::Shut(reason) => Err(Failure::Down(reason.clone())),
+        }
+    }
 }
 
 /// An open database that has its tables, with its newest revision.
@@ -192,7 +259,9 @@ fn prepared(open: &Opener) -> Result<(redb::Database, Revision), redb::Error> {
     let transaction = begin_write(&database)?;
     transaction.open_table(ENTRIES)?;
     transaction.open_table(COUNTERS)?.insert(REVISION, 0)?;
+    crash::point("store-create", Side::Before);
     transaction.commit()?;
+    crash::point("store-create", Side::After);
     Ok((database, Revision(0)))
 }
 
@@ -263,6 +332,7 @@ fn corrupted(text: &str) -> Failure {
 }
 
 /// A part of the keys, and the end to begin from.
+#[derive(Clone)]
 pub(super) struct Span {
     lower: Bound<Vec<u8>>,
     upper: Bound<Vec<u8>>,

@@ -6,6 +6,7 @@
 mod counted;
 pub mod data_dir;
 mod database;
+mod overlay;
 mod writer;
 
 use std::fs::File;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use redb::StorageBackend;
@@ -22,7 +24,8 @@ use redb::backends::FileBackend;
 use tokio::sync::{Semaphore, oneshot};
 
 use self::counted::Counted;
-use self::database::{Database, Failure, Span};
+use self::database::{Database, Failure, Opener, Span};
+use self::overlay::Overlay;
 use self::writer::{Job, Request, Writer};
 use super::changes::ChangeLog;
 use crate::ports::{Changes, Commit, CommitError, Entry, MetaStore, Precondition, ReadError, Revision, Write};
@@ -36,6 +39,9 @@ const MAX_QUEUED_BYTES: usize = 128 * 1024 * 1024;
 /// Ranges of more entries than this run on the blocking pool. A cached read takes 0.2 µs an entry, less than handing
 /// it over (20 µs); pages that are not cached are bounded by the number of entries too.
 const DIRECT_ENTRIES: usize = 100;
+/// A read that fails is tried so often, with this pause.
+const READ_TRIES: u32 = 20;
+const READ_AGAIN: Duration = Duration::from_millis(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -62,11 +68,11 @@ impl EmbeddedStore {
     /// # Errors
     /// When the file cannot be opened, is in use by another process, or is no such database.
     pub fn open(path: &Path, cache_bytes: usize) -> Result<Self, OpenError> {
-        let file = path.to_owned();
-        let store = Self::open_with(cache_bytes, move || {
-            let file = File::options().read(true).write(true).create(true).truncate(false).open(&file)?;
-            FileBackend::new(file).map_err(io::Error::other)
-        })?;
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(|error| OpenError::Database(redb::Error::Io(error)))?;
+        // Not by its name: a disk that can be read only would not let us.
+        let store =
+            Self::open_with(cache_bytes, move || FileBackend::new(file.try_clone()?).map_err(io::Error::other))?;
         // The file's name must survive a power loss as surely as its content.
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(OpenError::File)?;
@@ -83,11 +89,17 @@ impl EmbeddedStore {
     ) -> Result<Self, OpenError> {
         let flushes = Arc::new(AtomicU64::new(0));
         let counted = flushes.clone();
-        let open = move || {
+        let storage = Arc::new(storage);
+        let to_read = Arc::clone(&storage);
+        let open: Opener = Box::new(move || {
             let storage = Counted { storage: storage().map_err(redb::Error::Io)?, flushes: counted.clone() };
             Ok(redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(storage)?)
-        };
-        let (database, revision) = Database::open(Box::new(open), flushes).map_err(OpenError::Database)?;
+        });
+        let open_to_read: Opener = Box::new(move || {
+            let storage = to_read().and_then(Overlay::over).map_err(redb::Error::Io)?;
+            Ok(redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(storage)?)
+        });
+        let (database, revision) = Database::open(open, open_to_read, flushes).map_err(OpenError::Database)?;
         let database = Arc::new(database);
         let changes = Arc::new(ChangeLog::new(revision));
         // Each commit holds at least its share of the bytes, so the channel never fills; one more place is for `Reopen`.
@@ -106,12 +118,18 @@ impl EmbeddedStore {
         self.queue.as_ref().ok_or_else(stopped)?.try_send(job).map_err(|_| stopped())
     }
 
-    fn read_failed(&self, failure: Failure) -> ReadError {
-        // After an I/O error the database refuses everything until it is reopened, which is the writer's work.
+    /// After an I/O error, of a write perhaps, the database refuses everything until it is reopened, which is the writer's
+    /// work and does not take long: a read waits for that a few times.
+    async fn read_failed(&self, failure: Failure, tries: &mut u32) -> Result<(), ReadError> {
         if self.database.ask_reopen() {
             let _ = self.enqueue(Job::Reopen);
         }
-        ReadError::Unavailable(failure.to_string())
+        *tries += 1;
+        if *tries == READ_TRIES {
+            return Err(ReadError::Unavailable(failure.to_string()));
+        }
+        tokio::time::sleep(READ_AGAIN).await;
+        Ok(())
     }
 }
 
@@ -145,7 +163,13 @@ impl MetaStore for EmbeddedStore {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Entry>, ReadError> {
-        self.database.get(key).map_err(|failure| self.read_failed(failure))
+        let mut tries = 0;
+        loop {
+            match self.database.get(key) {
+                Ok(found) => return Ok(found),
+                Err(failure) => self.read_failed(failure, &mut tries).await?,
+            }
+        }
     }
 
     async fn range(
@@ -156,14 +180,20 @@ impl MetaStore for EmbeddedStore {
         limit: usize,
     ) -> Result<Vec<Entry>, ReadError> {
         let Some(span) = Span::new(prefix, after, descending) else { return Ok(Vec::new()) };
-        let entries = if limit <= DIRECT_ENTRIES {
-            self.database.range(&span, limit)
-        } else {
-            let database = self.database.clone();
-            let read = tokio::task::spawn_blocking(move || database.range(&span, limit)).await;
-            read.unwrap_or_else(|error| Err(Failure::Down(error.to_string())))
-        };
-        entries.map_err(|failure| self.read_failed(failure))
+        let mut tries = 0;
+        loop {
+            let entries = if limit <= DIRECT_ENTRIES {
+                self.database.range(&span, limit)
+            } else {
+                let (database, span) = (self.database.clone(), span.clone());
+                let read = tokio::task::spawn_blocking(move || database.range(&span, limit)).await;
+                read.unwrap_or_else(|error| Err(Failure::Down(error.to_string().into())))
+            };
+            match entries {
+                Ok(found) => return Ok(found),
+                Err(failure) => self.read_failed(failure, &mut tries).await?,
+            }
+        }
     }
 
     async fn changes(&self, cursor: Revision) -> Result<Changes, ReadError> {

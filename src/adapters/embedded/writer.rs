@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::database::{Database, Failed};
+use super::database::{Database, Failed, Reason};
 use crate::adapters::changes::ChangeLog;
 use crate::ports::{Commit, CommitError, Revision};
 
@@ -114,14 +114,14 @@ impl Writer {
                 }
             }
             Err(Failed::Before(failure)) => {
-                let reason = failure.to_string();
-                tracing::error!(reason, commits = batch.len(), "the metadata database cannot write");
+                let reason = failure.reason();
+                tracing::error!(%reason, commits = batch.len(), "the metadata database cannot write");
                 let _ = self.reopen();
                 refuse(batch, &reason);
             }
             Err(Failed::InCommit(failure)) => {
-                let reason = failure.to_string();
-                tracing::error!(reason, commits = batch.len(), "the metadata database cannot commit");
+                let reason = failure.reason();
+                tracing::error!(%reason, commits = batch.len(), "the metadata database cannot commit");
                 self.settle(before, batch, &reason);
             }
         }
@@ -129,21 +129,21 @@ impl Writer {
 
     /// A commit failed on its way to the disk. The file tells whether it arrived; if it did, it may still not be
     /// durable, since the flush failed.
-    fn settle(&self, before: Revision, batch: Vec<Request>, reason: &str) {
+    fn settle(&self, before: Revision, batch: Vec<Request>, reason: &Reason) {
         if self.reopen() == Ok(before) {
             return refuse(batch, reason);
         }
         for request in batch {
-            request.answer(Err(CommitError::Unknown(reason.to_owned())));
+            request.answer(Err(CommitError::Unknown(reason.text.clone())));
         }
     }
 
-    fn reopen(&self) -> Result<Revision, String> {
+    fn reopen(&self) -> Result<Revision, Reason> {
         let known = self.changes.revision();
-        let revision = self.database.reopen()?;
+        let revision = self.database.reopen(known)?;
         if revision < known {
-            let reason = format!("its file is at revision {}, but {} was answered", revision.0, known.0);
-            tracing::error!(reason, "the metadata database has lost commits");
+            let reason = Reason::from(format!("its file is at revision {}, but {} was answered", revision.0, known.0));
+            tracing::error!(%reason, "the metadata database has lost commits");
             self.database.shut(reason.clone());
             return Err(reason);
         }
@@ -155,8 +155,9 @@ impl Writer {
     }
 }
 
-fn refuse(batch: Vec<Request>, reason: &str) {
+fn refuse(batch: Vec<Request>, reason: &Reason) {
     for request in batch {
-        request.answer(Err(CommitError::Unavailable(reason.to_owned())));
+        let text = reason.text.clone();
+        request.answer(Err(if reason.full { CommitError::Full(text) } else { CommitError::Unavailable(text) }));
     }
 }

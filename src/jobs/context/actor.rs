@@ -147,19 +147,15 @@ impl State {
         let spec = self.spec(kind, secret);
         match self.shared.launcher.launch(&spec).await {
             Ok(launched) => {
-                self.record.process = Some(Process {
-                    pid: launched.pid,
-                    start_ticks: launched.start_ticks,
-                    directory: launched.directory.clone(),
-                });
+                self.record.process = Some(Process::from(launched.clone()));
                 self.launched = Some(launched);
                 // So that a server that starts after a crash finds the driver.
                 if let Err(error) = self.shared.records.update_context(&self.record).await {
                     self.kill_driver().await;
-                    self.lost(me, Failure::new("StoreUnavailable", error.to_string())).await;
+                    self.lost(me, error.failure()).await;
                 }
             }
-            Err(error) => self.lost(me, Failure::new("LaunchFailed", error.to_string())).await,
+            Err(error) => self.lost(me, Failure::new(error.class, error.to_string())).await,
         }
     }
 

@@ -216,8 +216,9 @@ impl State {
                 tracing::info!(context = %self.record.name, id = %self.record.id, "context runs");
             }
             Err(error) => {
-                self.unable = Some(error.to_string());
-                self.stop(true).await;
+                tracing::error!(context = %self.record.name, %error, "cannot record that the context runs");
+                self.kill_driver().await;
+                self.end(error.failure()).await;
             }
         }
     }

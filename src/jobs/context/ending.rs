@@ -28,8 +28,8 @@ impl State {
     /// Stores a job's end, however long the store is away, and comes back with `Stored`. The first end counts.
     pub fn end_job(&mut self, me: &Me, job: &str, outcome: Outcome, log: Option<BlobRef>) {
         let Some(held) = self.jobs.get_mut(job) else {
-            // Stored before; the driver did not hear it.
-            self.acknowledge(job);
+            // Stored before; the driver did not hear it. A server that ended after a kill has not heard of the log.
+            self.end_killed(me, job, log);
             return;
         };
         if held.killed.is_some() {
@@ -57,7 +57,7 @@ impl State {
         });
     }
 
-    /// A killed job's end is stored since the kill, but for the log, which the driver has only now given away.
+    /// The job's end is stored, but perhaps not its log, which the driver has only now given away.
     fn end_killed(&self, me: &Me, job: &str, log: Option<BlobRef>) {
         let (me, records, job) = (me.clone(), self.shared.records.clone(), job.to_owned());
         let held = records.hold(log.iter().map(|log| log.sha256.as_str()));
@@ -144,6 +144,10 @@ impl State {
         record.ui_url = None;
         if let Err(error) = self.shared.records.update_context(&record).await {
             tracing::error!(context = %record.name, %error, "cannot store the context's end; trying again");
+            if self.created.borrow().is_none() {
+                // Whoever waits for it need not wait for the store as well.
+                self.created.send_replace(Some(Err(error.failure())));
+            }
             self.unstored_end = Some(failure);
             return;
         }

@@ -98,9 +98,11 @@ impl Records {
         Ok(())
     }
 
-    /// Gives a job that has ended its log. Conflict: it was written in this moment.
+    /// Gives a job that has ended its log, if it has none. Conflict: it was written in this moment.
     pub async fn add_log(&self, id: &str, log: BlobRef) -> Result<(), StoreError> {
-        let Some(found) = self.get::<JobRecord>(&keys::job(id)).await? else { return Ok(()) };
+        let Some(found) = self.get::<JobRecord>(&keys::job(id)).await?.filter(|job| job.record.log.is_none()) else {
+            return Ok(());
+        };
         let preconditions = vec![Precondition::At(keys::job(id), found.version)];
         let record = JobRecord { log: Some(log), ..found.record };
         self.commit("job-log", Commit { preconditions, writes: vec![put(keys::job(id), &record)] }).await?;

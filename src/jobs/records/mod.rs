@@ -17,8 +17,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::core::jobs::{Failure, failure};
 use crate::core::keys;
 use crate::ports::{Changes, Commit, CommitError, MetaStore, ReadError, Revision, Write};
+use crate::runtime::crash::{self, Side};
 
 pub use holds::Hold;
 pub use retention::Trimmed;
@@ -40,16 +42,27 @@ pub enum StoreError {
     #[error("{0}")]
     Unavailable(String),
     #[error("{0}")]
+    Full(String),
+    #[error("{0}")]
     TooLarge(String),
     /// A record does not read back: a newer version wrote it, or the disk lies.
     #[error("the record {key} cannot be read: {cause}")]
     Corrupt { key: String, cause: String },
 }
 
+impl StoreError {
+    /// As the cause of a context's or job's end.
+    pub fn failure(&self) -> Failure {
+        let class = if matches!(self, Self::Full(_)) { failure::STORAGE_FULL } else { failure::STORE_UNAVAILABLE };
+        Failure::new(class, self.to_string())
+    }
+}
+
 impl From<CommitError> for StoreError {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Conflict(index) => Self::Conflict(index),
+            CommitError::Full(_) => Self::Full(error.to_string()),
             CommitError::TooLarge { .. } => Self::TooLarge(error.to_string()),
             CommitError::Unavailable(_) | CommitError::Unknown(_) => Self::Unavailable(error.to_string()),
         }
@@ -112,7 +125,9 @@ impl Records {
 
     /// Every durable write of the domain passes here, under a name of its own.
     async fn commit(&self, name: &'static str, commit: Commit) -> Result<Revision, CommitError> {
+        crash::point(name, Side::Before);
         let done = self.store.commit(commit).await;
+        crash::point(name, Side::After);
         tracing::trace!(commit = name, committed = done.is_ok());
         done
     }

@@ -117,7 +117,7 @@ async fn full_disk_refuses_what_does_not_fit_and_serves_the_rest() {
     let before = store.commit(put("kept", 100)).await.unwrap();
     disk.fail(Some(Fault::Full));
     let answer = store.commit(put("large", 6 << 20)).await;
-    let Err(CommitError::Unavailable(text)) = &answer else { panic!("{answer:?}") };
+    let Err(CommitError::Full(text)) = &answer else { panic!("{answer:?}") };
     assert!(text.contains("no storage space"), "{text}");
     assert_eq!(store.get("large").await.unwrap(), None);
     assert!(store.get("kept").await.unwrap().is_some());
@@ -137,6 +137,9 @@ async fn store_comes_back_by_itself_when_the_cause_is_gone() {
         for _ in 0..3 {
             let answer = store.commit(put("lost", 100)).await;
             assert!(matches!(answer, Err(CommitError::Unavailable(_) | CommitError::Unknown(_))), "{answer:?}");
+            if fault != Fault::From(0) {
+                assert!(store.get("kept").await.unwrap().is_some(), "what cannot be written can still be read");
+            }
         }
         disk.fail(None);
         let revived = async {

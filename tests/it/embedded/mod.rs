@@ -3,4 +3,5 @@
 mod blobs;
 mod disk;
 mod faults;
+mod records;
 mod restart;

@@ -1,0 +1,133 @@
+"""After all the kills: whether what was acknowledged is there, and nothing was done twice."""
+import hashlib
+import json
+import os
+import time
+
+from .load import COPIES
+
+ENDED = ("FINISHED", "ERROR", "KILLED")
+# Seconds that all that was begun may take to end.
+PATIENCE = 180
+
+
+class Checker:
+    def __init__(self, place, ledger, callbacks):
+        """With `callbacks`, one that an ended job asked for must have come."""
+        self._place, self._ledger, self._callbacks = place, ledger, callbacks
+        self.faults, self.states, self.missing_callbacks = [], {}, 0
+
+    def _fault(self, text, *values):
+        self.faults.append(text % values)
+
+    def run(self):
+        self._ends()
+        for job in self._ledger.jobs:
+            self._ledger.saw(job, (self._place.read("/jobs/%s" % job) or {}).get("status", "lost"))
+        # What the file says must be what was said.
+        self._place.kill_server()
+        self._place.start()
+        self._ends()
+        for job, made in sorted(self._ledger.jobs.items()):
+            self._job(job, made)
+        self._runs()
+        self._stores()
+        self._stop()
+
+    def _ends(self):
+        """Waits until every job of the server has ended, acknowledged or not."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            # The newest, as the store has them, and those that the server holds.
+            lists = ["/jobs?limit=10000"] + ["/jobs?status=%s" % state for state in ("STARTED", "RUNNING", "RESTARTING")]
+            listed = [job for path in lists for job in self._place.read(path)]
+            open_jobs = [job["jobId"] for job in listed if job["status"] not in ENDED]
+            if not open_jobs:
+                return
+            if time.monotonic() > end:
+                self._fault("%d jobs have not ended: %s", len(open_jobs), open_jobs[:5])
+                return
+            time.sleep(0.2)
+
+    def _count(self, token):
+        try:
+            with open(os.path.join(self._place.runs, token)) as file:
+                return len(file.readlines())
+        except FileNotFoundError:
+            return 0
+
+    def _job(self, job, made):
+        token = made["token"]
+        found = self._place.read("/jobs/%s" % job)
+        if not found:
+            return self._fault("job %s was acknowledged and is lost", job)
+        state = self.states[job] = found["status"]
+        told = self._ledger.seen.get(job, set())
+        if told - {state}:
+            self._fault("job %s is %s, but clients were told %s", job, state, sorted(told))
+        if state == "KILLED" and not made["killed"]:
+            self._fault("job %s is KILLED, and nobody has killed it", job)
+        if state == "FINISHED":
+            expected = token * COPIES if made["kind"] == "Large" else token
+            if found.get("result") != expected:
+                self._fault("job %s has another result", job)
+            if self._count(token) != 1:
+                self._fault("job %s is FINISHED after %d runs", job, self._count(token))
+            if made["kind"] == "Prints":
+                _, log = self._place.ask("GET", "/v1/jobs/%s/logs" % job)
+                if log.decode() != "log of %s\n" % token:
+                    self._fault("job %s has the log %r", job, log)
+        if state in ("FINISHED", "ERROR"):
+            self._callback(job, token)
+        return None
+
+    def _callback(self, job, token):
+        end = time.monotonic() + (30 if self._callbacks else 0)
+        while not self._ledger.called.get(token) and time.monotonic() < end:
+            time.sleep(0.05)
+        calls = self._ledger.called.get(token, [])
+        if any(json.loads(call)["jobId"] != job for call in calls):
+            self._fault("a callback of %s names another job", job)
+        if not calls:
+            self.missing_callbacks += 1
+            if self._callbacks:
+                self._fault("job %s has not called back", job)
+
+    def _runs(self):
+        """Of jobs that nobody acknowledged as well."""
+        for token in os.listdir(self._place.runs):
+            if self._count(token) > 1:
+                self._fault("%s has run %d times", token, self._count(token))
+
+    def _stores(self):
+        data = os.path.join(self._place.directory, "data")
+        for name, sha256 in self._ledger.binaries.items():
+            if not self._place.read("/binaries/%s" % name):
+                self._fault("binary %s was acknowledged and is lost", name)
+            elif not os.path.exists(os.path.join(data, "blobs", sha256[:2], sha256)):
+                self._fault("the content of binary %s is lost", name)
+        for path, content in self._ledger.files.items():
+            try:
+                with open(path) as file:
+                    if file.read() != content:
+                        self._fault("%s has another content", path)
+            except FileNotFoundError:
+                self._fault("%s was acknowledged and is lost", path)
+        for directory, _, names in os.walk(os.path.join(data, "blobs")):
+            for name in names:
+                with open(os.path.join(directory, name), "rb") as blob:
+                    if hashlib.sha256(blob.read()).hexdigest() != name:
+                        self._fault("blob %s is not what its name says", name)
+
+    def _stop(self):
+        status = self._place.interrupt()
+        if status != 0:
+            self._fault("the server ended with status %s after SIGINT", status)
+        end = time.monotonic() + 60
+        while self._place.processes() and time.monotonic() < end:
+            time.sleep(0.1)
+        for pid, (_, line) in self._place.processes().items():
+            self._fault("process %d is left: %s", pid, " ".join(line))
+        left = os.listdir(os.path.join(self._place.directory, "data", "drivers"))
+        if left:
+            self._fault("directories of drivers are left: %s", left)

@@ -1,0 +1,122 @@
+//! Crash points: places before and after each durable write, where a test has the server end as if it were killed.
+//!
+//! They are there only in builds with the feature `crash-points`, which our own tests ask for. In such a build,
+//! `DOYEN_CRASH=job-submit:after:2` kills the process with SIGKILL the second time that it passes this point.
+
+/// The durable writes of the domain, by the names that `Records::commit` gets.
+pub const COMMITS: &[&str] = &[
+    "binary-put",
+    "binary-delete",
+    "context-create",
+    "context-update",
+    "context-attach",
+    "job-submit",
+    "job-end",
+    "job-log",
+];
+
+/// Durable writes of the first start on a data directory.
+pub const FIRST_START: &[&str] = &["directory-create", "directory-format", "directory-format-rename", "store-create"];
+
+/// All other durable writes.
+pub const WRITES: &[&str] = &[
+    "directory-parts",
+    // A batch of commits: on the disk, and answered.
+    "store-batch",
+    // Content of binaries, results and logs: of one part, and of several.
+    "blob-put",
+    "blob-part",
+    "blob-complete",
+    "blob-rename",
+    "blob-delete",
+    // Data files.
+    "data-create",
+    "data-write",
+    "data-rename",
+    "data-delete",
+    // Starting a driver.
+    "driver-directory",
+    "driver-spec",
+    "driver-start",
+];
+
+pub fn is_known(name: &str) -> bool {
+    COMMITS.contains(&name) || FIRST_START.contains(&name) || WRITES.contains(&name)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Before,
+    After,
+}
+
+/// Does nothing.
+#[cfg(not(feature = "crash-points"))]
+#[inline(always)]
+pub fn point(_name: &'static str, _side: Side) {}
+
+#[cfg(feature = "crash-points")]
+pub use armed::point;
+
+#[cfg(feature = "crash-points")]
+mod armed {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::{Side, is_known};
+
+    const VARIABLE: &str = "DOYEN_CRASH";
+
+    struct Wish {
+        name: String,
+        side: Side,
+        left: AtomicU64,
+    }
+
+    static WISH: LazyLock<Option<Wish>> = LazyLock::new(|| {
+        let text = std::env::var(VARIABLE).ok()?;
+        Some(parse(&text).unwrap_or_else(|| panic!("{VARIABLE}={text} is no crash point: <name>:before|after:<n>")))
+    });
+
+    fn parse(text: &str) -> Option<Wish> {
+        let mut parts = text.split(':');
+        let name = parts.next().filter(|name| is_known(name))?.to_owned();
+        let side = match parts.next()? {
+            "before" => Side::Before,
+            "after" => Side::After,
+            _ => return None,
+        };
+        let left = parts.next()?.parse().ok().filter(|count| *count > 0)?;
+        parts.next().is_none().then_some(Wish { name, side, left: AtomicU64::new(left) })
+    }
+
+    /// Ends the process, if a test wants that here and now.
+    pub fn point(name: &'static str, side: Side) {
+        debug_assert!(is_known(name), "{name} is missing in runtime::crash");
+        let Some(wish) = WISH.as_ref() else { return };
+        if wish.name == name && wish.side == side && wish.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let _ = kill_process(getpid(), Signal::KILL);
+            // No thread of this process goes on; this one waits for the signal.
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::parse;
+
+        #[test]
+        fn a_point_is_named_with_its_side_and_a_number() {
+            let wish = parse("job-submit:after:2").unwrap();
+            assert_eq!((wish.name.as_str(), wish.left.into_inner()), ("job-submit", 2));
+            for bad in ["", "job-submit", "job-submit:after", "job-submit:after:0", "job-submit:during:1", "x:after:1"]
+            {
+                assert!(parse(bad).is_none(), "{bad}");
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The real server ends in the middle of things, or its disk does: what was acknowledged is there afterwards.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod disk;
+mod durability;
+mod listed;
+mod peer;
+mod points;
+mod ports;
+mod promises;
+mod scenario;
+mod server;
+mod tmpfs;
+mod world;
