@@ -252,6 +252,9 @@ pub struct SubmitArgs {
     #[arg(long, requires = "context", allow_negative_numbers = true, value_name = "N",
         value_parser = value_parser!(i32).range(-100..=100))]
     pub priority: Option<i32>,
+    /// Run it again so often when it is lost with its driver; a named context must be supervised
+    #[arg(long, value_name = "N")]
+    pub retries: Option<u32>,
     #[command(flatten)]
     pub body: Body,
     /// Wait for the end and print the result

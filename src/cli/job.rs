@@ -51,6 +51,7 @@ async fn submit(session: &Session, args: &SubmitArgs) -> Result<(), Failure> {
     query.extend(args.context.iter().map(|context| ("context", context.clone())));
     query.extend(args.queue.then(|| ("queue", "true".to_owned())));
     query.extend(args.priority.map(|priority| ("priority", priority.to_string())));
+    query.extend(args.retries.map(|retries| ("retries", retries.to_string())));
     let add = |request: RequestBuilder| Ok(request.header("content-type", "text/plain").body(body.clone()));
     let progress = Progress::spinner("submitting".into());
     let answer = session.client.ask(Request { method: Method::POST, path: "/jobs".into(), query, body: &add }).await;

@@ -158,14 +158,14 @@ fn callbacks_are_shown_and_replayed() {
 #[test]
 fn a_job_that_waits_is_shown_with_its_place() {
     let server = Server::playing(|seen| match seen.line.as_str() {
-        "POST /jobs?cp=words%2Cutil&mainClass=m.C&sync=false&context=c+d&queue=true&priority=-5" => {
+        "POST /jobs?cp=words%2Cutil&mainClass=m.C&sync=false&context=c+d&queue=true&priority=-5&retries=2" => {
             answer(202, r#"{"jobId":"j1","status":"STARTED","queue":{"position":3,"priority":-5}}"#)
         }
         "GET /jobs/j1" => answer(200, r#"{"jobId":"j1","status":"STARTED","queue":{"position":3,"priority":-5}}"#),
         "GET /jobs" => answer(200, r#"[{"jobId":"j1","status":"STARTED","queue":{"position":3,"priority":-5}}]"#),
         other => panic!("{other}"),
     });
-    assert_eq!(submit(&server, &["--queue", "--priority", "-5"]).stdout, "j1\n");
+    assert_eq!(submit(&server, &["--queue", "--priority", "-5", "--retries", "2"]).stdout, "j1\n");
     let shown = server.run(&["job", "show", "j1"]).stdout;
     assert_eq!(shown, "jobId   j1\nstatus  STARTED\nqueue   position 3, priority -5\n");
     let listed = server.run(&["job", "list"]).stdout;
