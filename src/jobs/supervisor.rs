@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -20,6 +21,9 @@ use crate::ports::Launched;
 use crate::runtime::{clock, random};
 
 pub use super::context::Shared;
+
+/// How often contexts look after what no message tells.
+const TICK: Duration = Duration::from_millis(500);
 
 /// The live contexts of this node, by name.
 #[derive(Clone, Default)]
@@ -152,6 +156,7 @@ impl Contexts {
         let registry = shared.registry.clone();
         let name = Some("context-supervisor".to_owned());
         let (supervisor, _) = Actor::spawn(name, Supervisor, shared).await.map_err(|e| e.to_string())?;
+        tokio::spawn(tick(registry.clone()));
         Ok(Self { supervisor, registry })
     }
 
@@ -165,6 +170,17 @@ impl Contexts {
         let sent = self.supervisor.cast(SupervisorMessage::Create(Box::new(wish), sender));
         sent.map_err(|_| CreateError::Stopping)?;
         receiver.await.map_err(|_| CreateError::Stopping)?
+    }
+}
+
+/// All at once: hundreds of contexts at rest would otherwise wake the server hundreds of times a second.
+async fn tick(registry: Registry) {
+    loop {
+        tokio::time::sleep(TICK).await;
+        for handle in registry.all() {
+            // One that has ended needs none.
+            let _ = handle.actor.cast(ContextMessage::Tick);
+        }
     }
 }
 

@@ -144,6 +144,10 @@ impl Ledger {
     }
 
     /// Jobs that are in the driver.
+    pub fn is_ready(&self) -> bool {
+        self.ready.is_some()
+    }
+
     pub fn running(&self) -> impl Iterator<Item = &str> {
         self.jobs.iter().filter(|(_, stage)| matches!(stage, Stage::Running { .. })).map(|(job, _)| job.as_str())
     }

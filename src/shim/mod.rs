@@ -14,6 +14,7 @@ mod driver_log;
 mod ending;
 mod job_files;
 mod ledger;
+mod memory;
 mod package;
 mod report;
 mod settling;

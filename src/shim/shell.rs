@@ -19,6 +19,7 @@ use super::courses::Courses;
 use super::driver::Driver;
 use super::job_files::JobFiles;
 use super::ledger::{Effect, Ledger, Outcome, Settled, frame};
+use super::memory;
 use super::report::Report;
 use super::settling;
 use super::transfer::{Transfer, TransferError};
@@ -29,6 +30,8 @@ use crate::api::driver::{self as protocol, Failure, OfJob, PROTOCOL, Stop, Unabl
 use crate::runtime::clock;
 
 /// How often the directory and the time without a server are looked at.
+/// Between two looks whether the driver is ready.
+const SETTLE: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_secs(5);
 /// How often the logs of running jobs are measured.
 const MEASURE_LOGS: Duration = Duration::from_millis(250);
@@ -69,6 +72,8 @@ pub struct Shell {
     tasks: JoinSet<Done>,
     tick_at: Instant,
     measure_at: Instant,
+    /// When to look whether the start is over.
+    settle_at: Option<Instant>,
     /// On the clock that counts sleep too.
     last_contact: Duration,
     heard_before: Option<Instant>,
@@ -100,6 +105,7 @@ impl Shell {
             tasks: JoinSet::new(),
             tick_at: now,
             measure_at: now,
+            settle_at: Some(now + SETTLE),
             last_contact: clock::boottime().unwrap_or_default(),
             heard_before: None,
             leaving: false,
@@ -169,7 +175,8 @@ impl Shell {
     fn deadline(&self) -> Instant {
         let measure = self.ledger.is_active().then_some(self.measure_at);
         let leave = self.leave_at.filter(|_| self.driver_gone);
-        let others = [measure, leave, self.grace_over_at, self.attachment.deadline(), self.driver.deadline()];
+        let (attachment, driver) = (self.attachment.deadline(), self.driver.deadline());
+        let others = [measure, leave, self.grace_over_at, self.settle_at, attachment, driver];
         others.into_iter().flatten().fold(self.tick_at, Instant::min)
     }
 
@@ -195,6 +202,12 @@ impl Shell {
         if self.grace_over_at.is_some_and(|at| now >= at) {
             self.grace_over_at = None;
             self.ledger.stop_now(&mut self.effects);
+        }
+        if self.settle_at.is_some_and(|at| now >= at) {
+            self.settle_at = (!self.ledger.is_ready()).then_some(now + SETTLE);
+            if self.settle_at.is_none() {
+                memory::forget_the_start();
+            }
         }
         if now >= self.tick_at {
             self.tick(now);

@@ -16,9 +16,6 @@ use crate::jobs::kinds::Kind;
 use crate::ports::Launched;
 use crate::runtime::clock;
 
-/// How often a context looks after what no message tells.
-const TICK: Duration = Duration::from_millis(500);
-
 /// A tick that comes so late says that the process stood still.
 const FROZEN: Duration = Duration::from_secs(5);
 
@@ -29,12 +26,7 @@ impl Actor for ContextActor {
     type State = State;
     type Arguments = ContextSetup;
 
-    async fn pre_start(
-        &self,
-        myself: ActorRef<Self::Msg>,
-        setup: Self::Arguments,
-    ) -> Result<State, ActorProcessingErr> {
-        myself.send_interval(TICK, || ContextMessage::Tick);
+    async fn pre_start(&self, _: ActorRef<Self::Msg>, setup: Self::Arguments) -> Result<State, ActorProcessingErr> {
         Ok(begin(setup))
     }
 

@@ -23,9 +23,11 @@ const DRIVER_EXITED: &str = "DriverExited";
 impl State {
     /// Whether the driver is still to be waited for; ends the attempt when it is not.
     pub async fn watch(&mut self, me: &Me) {
-        let shim_alive = self.launched.as_ref().is_some_and(|l| self.shared.launcher.alive(l));
+        let attached = self.connection.is_some();
+        // Who is attached lives; to ask for each at each tick would cost more than all else that a server at rest does.
+        let shim_alive = attached || self.launched.as_ref().is_some_and(|l| self.shared.launcher.alive(l));
         let away_for = self.detached_since.map(clock::since);
-        let sight = Sight { attached: self.connection.is_some(), shim_alive, away_for };
+        let sight = Sight { attached, shim_alive, away_for };
         let relaunch = self.record.life.relaunch;
         let Fence::Kill { surely } = supervision::fence(sight, relaunch, self.shared.config.contexts.fence_wait) else {
             return;
