@@ -12,10 +12,9 @@ PATIENCE = 180
 
 
 class Checker:
-    def __init__(self, place, ledger, callbacks):
-        """With `callbacks`, one that an ended job asked for must have come."""
-        self._place, self._ledger, self._callbacks = place, ledger, callbacks
-        self.faults, self.states, self.missing_callbacks = [], {}, 0
+    def __init__(self, place, ledger):
+        self._place, self._ledger = place, ledger
+        self.faults, self.states, self.callbacks = [], {}, 0
 
     def _fault(self, text, *values):
         self.faults.append(text % values)
@@ -78,20 +77,21 @@ class Checker:
                 if log.decode() != "log of %s\n" % token:
                     self._fault("job %s has the log %r", job, log)
         if state in ("FINISHED", "ERROR"):
-            self._callback(job, token)
+            self._callback(job, token, expected if state == "FINISHED" else None)
         return None
 
-    def _callback(self, job, token):
-        end = time.monotonic() + (30 if self._callbacks else 0)
+    def _callback(self, job, token, result):
+        """It is stored with the job's end, so it comes, once at least."""
+        end = time.monotonic() + PATIENCE
         while not self._ledger.called.get(token) and time.monotonic() < end:
             time.sleep(0.05)
-        calls = self._ledger.called.get(token, [])
-        if any(json.loads(call)["jobId"] != job for call in calls):
-            self._fault("a callback of %s names another job", job)
-        if not calls:
-            self.missing_callbacks += 1
-            if self._callbacks:
-                self._fault("job %s has not called back", job)
+        calls = [json.loads(call) for call in self._ledger.called.get(token, [])]
+        if any(call["jobId"] != job or result is not None and call["result"] != result for call in calls):
+            self._fault("a callback of %s names another job or result", job)
+        if calls:
+            self.callbacks += 1
+        else:
+            self._fault("job %s has not called back", job)
 
     def _runs(self):
         """Of jobs that nobody acknowledged as well."""

@@ -35,7 +35,7 @@ class Ledger:
         # Token, class and whether we have killed it, by job id.
         self.jobs = {}
         self.binaries, self.files, self.called, self.seen = {}, {}, {}, {}
-        self.unanswered = self.refused = 0
+        self.unanswered = self.refused = self.repeated = 0
 
     def saw(self, job, status):
         """A terminal state that a client was told; another one later is a fault."""
@@ -104,9 +104,11 @@ class Client(threading.Thread):
     def _submit(self, kind, more):
         token = self._token()
         config = {"token": token, "runs": self._place.runs, "seconds": self._random.uniform(0.05, 1.5)}
+        more += self._random.choice(("", "&queue=true"))
         path = "/jobs?appName=jobs&classPath=jobs.%s&context=%s&callbackUrl=%s%s" % (
             kind, self.context, quoted("%s/%s" % (self._url, token)), more)
-        status, body = self._place.ask("POST", path, json.dumps(config))
+        keyed = self._random.random() < 0.5
+        status, body = self._answer(path, json.dumps(config), token if keyed else None)
         if status in (200, 202):
             answer = json.loads(body)
             with self._ledger.lock:
@@ -119,6 +121,18 @@ class Client(threading.Thread):
         else:
             time.sleep(0.02)
         return None
+
+    def _answer(self, path, body, key):
+        """With a key it is asked until it is answered, and still is one job."""
+        while True:
+            try:
+                return self._place.ask("POST", path, body, {"idempotency-key": key} if key else None)
+            except GONE:
+                if not key or self._stop_asked.is_set():
+                    raise
+                with self._ledger.lock:
+                    self._ledger.repeated += 1
+                time.sleep(0.05)
 
     def open(self):
         """The context may be there, or may be going."""

@@ -24,6 +24,7 @@ pub use super::context::Shared;
 
 /// How often contexts look after what no message tells.
 const TICK: Duration = Duration::from_millis(500);
+const STORE_AGAIN: Duration = Duration::from_millis(500);
 
 /// The live contexts of this node, by name.
 #[derive(Clone, Default)]
@@ -243,13 +244,36 @@ async fn create(
     }
     shared.records.create_context(&record, wish.claim.as_ref()).await.map_err(|error| match error {
         StoreError::Conflict(_) => CreateError::Exists(record.name.clone()),
-        other => CreateError::Store(other),
+        other => {
+            if matches!(other, StoreError::Unknown(_)) && !record.state.has_ended() {
+                tokio::spawn(end_unknown(shared.clone(), record.clone(), other.failure()));
+            }
+            CreateError::Store(other)
+        }
     })?;
     if let Some(failure) = objection {
         return Err(CreateError::Failed(failure));
     }
     let kind = kind.map_err(|error| CreateError::Failed(Failure::new("UnknownContextFactory", error.to_string())))?;
     start(me, shared, record, Some((kind, secret)), Vec::new()).await
+}
+
+/// Nobody knows whether the context was recorded, and who asked for it was told so. It ends, if it was; else there is nothing
+/// to end. However long the store is away.
+async fn end_unknown(shared: Shared, record: ContextRecord, failure: Failure) {
+    let ended = ContextRecord {
+        state: ContextState::Error,
+        ended_ms: Some(clock::unix_ms()),
+        failure: Some(failure),
+        ..record
+    };
+    while let Err(error) = shared.records.update_context(&ended).await {
+        if matches!(error, StoreError::Conflict(_)) {
+            return;
+        }
+        tracing::warn!(context = %ended.name, %error, "cannot learn whether a context was recorded; trying again");
+        tokio::time::sleep(STORE_AGAIN).await;
+    }
 }
 
 /// Starts the actor of a context that is recorded. Without a kind and secret it has its driver already.

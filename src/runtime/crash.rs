@@ -13,6 +13,30 @@ pub const COMMITS: &[&str] = &[
     "job-submit",
     "job-end",
     "job-log",
+    // Supervised contexts, and jobs that run again.
+    "context-restart",
+    "context-relaunch",
+    "job-retry",
+    "job-reassign",
+    // The queue.
+    "job-enqueue",
+    "jobs-assign",
+    // The outbox.
+    "callback-delivered",
+    "callback-retry",
+    "callback-given-up",
+    "callback-replay",
+    "callback-orphan",
+    // Idempotency keys that are no part of another commit.
+    "idempotency-claim",
+    "idempotency-expire",
+    "token-create",
+    "token-revoke",
+    // Retention.
+    "jobs-remove",
+    "jobs-trim",
+    "context-remove",
+    "binary-remove",
 ];
 
 /// Durable writes of the first start on a data directory.

@@ -128,7 +128,7 @@ pub enum ServiceError {
 impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(why) => Self::StoreUnavailable(why),
+            StoreError::Unavailable(why) | StoreError::Unknown(why) => Self::StoreUnavailable(why),
             StoreError::Claimed => Self::KeyAtWork,
             StoreError::Full(why) => Self::StorageFull(why),
             StoreError::Conflict(_) => Self::StoreUnavailable(error.to_string()),

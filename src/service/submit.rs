@@ -23,6 +23,9 @@ use crate::runtime::{clock, random};
 const ATTACH_PATIENCE: Duration = Duration::from_secs(5);
 /// Tries to record a job whose driver attached anew, or whose binary was replaced, in that very moment.
 const TRIES: usize = 5;
+/// How long a client waits to hear whether the store has its job, when the store gave no answer.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
+const SETTLE_AGAIN: Duration = Duration::from_millis(500);
 
 /// What a client said that it wants to run; some of it may stand in the body.
 #[derive(Debug, Clone, Default)]
@@ -129,7 +132,7 @@ impl Service {
         submission: &Submission,
         entry: Entry,
         mut code: Resolved,
-        handle: &ContextHandle,
+        handle: &Arc<ContextHandle>,
         config: String,
     ) -> Result<(JobRecord, oneshot::Receiver<Arc<Ended>>), ServiceError> {
         let mut record = JobRecord {
@@ -180,6 +183,14 @@ impl Service {
                     code = self.resolve(&entry.parts).await?;
                     continue;
                 }
+                Err(StoreError::Unknown(why)) => {
+                    // The job and its place wait for the store; who asked need not.
+                    let settled = tokio::spawn(self.clone().settle(Arc::clone(handle), place, record.clone(), config));
+                    return match tokio::time::timeout(SETTLE_PATIENCE, settled).await {
+                        Ok(Ok(true)) => Ok((record, end)),
+                        _ => Err(ServiceError::StoreUnavailable(why)),
+                    };
+                }
                 Err(error) => {
                     self.active.forget(&record.id);
                     return Err(error.into());
@@ -192,6 +203,31 @@ impl Service {
             return Ok((record, end));
         }
         Err(ServiceError::ContextDetached(handle.name.clone()))
+    }
+
+    /// Nobody knows whether the job was recorded. When the store can be written again it tells, and the job goes on as if it
+    /// had been answered, or there is none. However long that takes; after a restart the job would go on as well.
+    async fn settle(self, handle: Arc<ContextHandle>, place: Place, record: JobRecord, config: String) -> bool {
+        loop {
+            match self.records.was_submitted(&record).await {
+                Ok(true) => break,
+                Ok(false) => {
+                    self.active.forget(&record.id);
+                    return false;
+                }
+                Err(error) => {
+                    tracing::warn!(job = record.id, %error, "cannot learn whether a job was recorded; trying again");
+                    tokio::time::sleep(SETTLE_AGAIN).await;
+                }
+            }
+        }
+        if !give(&handle, place, &record, config) {
+            while let Err(error) = self.end_orphan(&record).await {
+                tracing::error!(job = record.id, %error, "cannot store the job's end; trying again");
+                tokio::time::sleep(SETTLE_AGAIN).await;
+            }
+        }
+        true
     }
 
     async fn end_orphan(&self, record: &JobRecord) -> Result<(), ServiceError> {

@@ -15,6 +15,10 @@ const JOBS: &str = include_str!("jobs.py");
 /// Errors of the system.
 const FULL: i32 = 28;
 const READ_ONLY: i32 = 30;
+/// For flushes only.
+const BROKEN: i32 = 5;
+/// Of a commit.
+const FLUSHES: u32 = 2;
 
 /// A server whose disk fails as `faults.c` does.
 struct Faulty {
@@ -159,6 +163,10 @@ impl Faulty {
         self.delete("/contexts/sound").await.is(200);
     }
 
+    async fn state(&self, path: &str) -> Option<String> {
+        Some(self.get(path).await.json()["state"].as_str()?.to_owned())
+    }
+
     async fn context_runs(&self, name: &str) {
         eventually("the context", async || self.get(&format!("/contexts/{name}")).await.json()["state"] == "RUNNING")
             .await;
@@ -201,6 +209,34 @@ async fn whichever_change_of_a_full_disk_fails_first_all_is_refused_with_words_a
 #[tokio::test]
 async fn a_data_directory_that_can_only_be_read_refuses_changes_with_words_and_is_sound_after() {
     every_change_fails(READ_ONLY, 503).await;
+}
+
+/// A commit that was written and not flushed is there or not: nobody knows, until the disk flushes again.
+#[tokio::test]
+async fn whichever_flush_fails_first_a_job_runs_once_or_never_was_and_no_context_is_stuck_when_the_disk_is_well() {
+    let mut server = Faulty::start().await;
+    std::fs::write(server.place.path("runs/open"), "").unwrap();
+    let token = |nth| format!("try-{nth}");
+    let changes = server.at_every_change(BROKEN, async |server, nth| server.job("Notes", &token(nth)).await).await;
+    assert!(server.place.log().contains("cannot learn whether a job was recorded"), "{}", server.place.log());
+    for nth in 1..=FLUSHES {
+        let path = format!("/contexts/x{nth}");
+        server.fails_from(BROKEN, nth, async |server| server.post(&path, "").await).await.is(503);
+        // It has ended, or never was: its name is free.
+        eventually("its end", async || [Some("ERROR"), None].contains(&server.state(&path).await.as_deref())).await;
+        server.post(&path, "").await.is(200);
+        server.delete(&path).await.is(200);
+    }
+    assert!(server.place.log().contains("cannot learn whether a context was recorded"), "{}", server.place.log());
+    server.is_sound().await;
+    server.restart();
+    server.is_sound().await;
+    durability::record_one(Row {
+        what: "disk, not flushing".into(),
+        when: "from each flush on, of submissions and new contexts".into(),
+        times: (changes + FLUSHES) as usize,
+        lost: "nothing; reads went on".into(),
+    });
 }
 
 async fn every_change_fails(error: i32, usual: u16) {

@@ -1,6 +1,6 @@
 /* For LD_PRELOAD: a server whose disk refuses to change. DOYEN_FAULTS names a file with two numbers, "<errno> <n>": from the
-   n-th change of the directory DOYEN_FAULTS_BELOW on, each fails so. Without the file, or with n = 0, all goes well. Each
-   new content of the file begins to count anew. Programs that a server starts are left alone. */
+   n-th change of the directory DOYEN_FAULTS_BELOW on, each fails so. Without the file, or with n = 0, all goes well. EIO is for
+   flushes, which are the only ones to fail then; all else fails otherwise. Each new content of the file begins to count anew. Programs that a server starts are left alone. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -26,8 +26,10 @@ __attribute__((constructor)) static void begin(int argc, char **argv) {
   active = control && below && argc > 1 && strcmp(argv[1], "server") == 0;
 }
 
+enum kind { WRITES, FREES, FLUSHES };
+
 /* Whether this change is to fail; errno says how. A full disk can still be emptied. */
-static int fails(int frees) {
+static int fails(enum kind kind) {
   char text[64] = "";
   int error = 0;
   long first = 0, own;
@@ -37,7 +39,8 @@ static int fails(int frees) {
   ssize_t length = read(file, text, sizeof text - 1);
   close(file);
   if (length <= 0 || sscanf(text, "%d %ld", &error, &first) != 2 || first == 0) return 0;
-  if (frees && error == ENOSPC) return 0;
+  if ((kind == FLUSHES) != (error == EIO)) return 0;
+  if (kind == FREES && error == ENOSPC) return 0;
   pthread_mutex_lock(&lock);
   if (strcmp(seen, text) != 0) {
     strcpy(seen, text);
@@ -52,16 +55,16 @@ static int fails(int frees) {
 
 static int is_below(const char *path) { return path && strncmp(path, below, strlen(below)) == 0; }
 
-static int fails_at(const char *path, int frees) { return active && is_below(path) && fails(frees); }
+static int fails_at(const char *path, enum kind kind) { return active && is_below(path) && fails(kind); }
 
-static int fails_in(int fd) {
+static int fails_in(int fd, enum kind kind) {
   if (!active) return 0;
   char link[64], path[PATH_MAX];
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
   ssize_t length = readlink(link, path, sizeof path - 1);
   if (length < 0) return 0;
   path[length] = 0;
-  return is_below(path) && fails(0);
+  return is_below(path) && fails(kind);
 }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
@@ -72,30 +75,32 @@ static int fails_in(int fd) {
     va_start(rest, flags);                                                               \
     mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;              \
     va_end(rest);                                                                        \
-    if (flags & (O_CREAT | O_TRUNC | O_WRONLY | O_RDWR) && fails_at(path, 0)) return -1; \
+    if (flags & (O_CREAT | O_TRUNC | O_WRONLY | O_RDWR) && fails_at(path, WRITES)) return -1; \
     return REAL(name)(path, flags, mode);                                                \
   }
 OPEN(open)
 OPEN(open64)
 
-#define IN(type, name, arguments, call)   \
-  type name arguments {                   \
-    if (fails_in(fd)) return -1;          \
-    return REAL(name) call;               \
+#define IN(type, name, kind, arguments, call) \
+  type name arguments {                       \
+    if (fails_in(fd, kind)) return -1;        \
+    return REAL(name) call;                   \
   }
-IN(ssize_t, write, (int fd, const void *data, size_t length), (fd, data, length))
-IN(ssize_t, pwrite, (int fd, const void *data, size_t length, off_t at), (fd, data, length, at))
-IN(ssize_t, pwrite64, (int fd, const void *data, size_t length, off64_t at), (fd, data, length, at))
-IN(int, ftruncate, (int fd, off_t length), (fd, length))
-IN(int, ftruncate64, (int fd, off64_t length), (fd, length))
+IN(ssize_t, write, WRITES, (int fd, const void *data, size_t length), (fd, data, length))
+IN(ssize_t, pwrite, WRITES, (int fd, const void *data, size_t length, off_t at), (fd, data, length, at))
+IN(ssize_t, pwrite64, WRITES, (int fd, const void *data, size_t length, off64_t at), (fd, data, length, at))
+IN(int, ftruncate, WRITES, (int fd, off_t length), (fd, length))
+IN(int, ftruncate64, WRITES, (int fd, off64_t length), (fd, length))
+IN(int, fsync, FLUSHES, (int fd), (fd))
+IN(int, fdatasync, FLUSHES, (int fd), (fd))
 
-#define AT(name, frees, arguments, call)  \
+#define AT(name, kind, arguments, call)   \
   int name arguments {                    \
-    if (fails_at(path, frees)) return -1; \
+    if (fails_at(path, kind)) return -1;  \
     return REAL(name) call;               \
   }
-AT(mkdir, 0, (const char *path, mode_t mode), (path, mode))
-AT(rmdir, 1, (const char *path), (path))
-AT(unlink, 1, (const char *path), (path))
-AT(rename, 0, (const char *path, const char *to), (path, to))
-AT(link, 0, (const char *path, const char *to), (path, to))
+AT(mkdir, WRITES, (const char *path, mode_t mode), (path, mode))
+AT(rmdir, FREES, (const char *path), (path))
+AT(unlink, FREES, (const char *path), (path))
+AT(rename, WRITES, (const char *path, const char *to), (path, to))
+AT(link, WRITES, (const char *path, const char *to), (path, to))

@@ -4,7 +4,10 @@
 
 mod disk;
 mod durability;
+mod kept;
+mod keyed;
 mod listed;
+mod lives;
 mod peer;
 mod points;
 mod ports;
@@ -12,4 +15,5 @@ mod promises;
 mod scenario;
 mod server;
 mod tmpfs;
+mod told;
 mod world;

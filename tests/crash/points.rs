@@ -8,6 +8,7 @@ use doyen::runtime::clock;
 use doyen::runtime::crash::{COMMITS, FIRST_START, Side, WRITES};
 
 use crate::durability::{self, Row};
+use crate::lives::Scenario;
 use crate::world::{Wish, World};
 
 /// Which passing of the point is the last, in one life after the other. What is passed once can end two servers.
@@ -38,21 +39,20 @@ fn what_was_acknowledged_before_a_crash_at_any_point_is_there_afterwards_and_not
     durability::record("points", rows.into_inner().unwrap());
 }
 
-/// One scenario, whose servers end at this point.
+/// The scenarios of this point, whose servers end there.
 async fn live(point: &'static str) -> Vec<Row> {
-    let began = clock::instant();
-    let mut world = World::start(LIVES.map(|(side, nth)| Wish { point, side, nth })).await;
-    if FIRST_START.contains(&point) {
-        world.live_briefly().await;
-    } else {
-        world.live().await;
-    }
     let mut counts = BTreeMap::new();
-    for crash in &world.crashes {
-        *counts.entry(crash.side == Side::After).or_insert(0) += 1;
+    for scenario in Scenario::of(point) {
+        let began = clock::instant();
+        let mut world = World::start(*scenario, LIVES.map(|(side, nth)| Wish { point, side, nth })).await;
+        world.live(*scenario).await;
+        for crash in &world.crashes {
+            *counts.entry(crash.side == Side::After).or_insert(0) += 1;
+        }
+        let (crashes, took) = (world.crashes.len(), clock::since(began));
+        println!("{point}, {scenario:?}: {crashes} crashes, {} checks, {took:.1?}", world.checked);
     }
-    assert_eq!(counts.len(), 2, "the scenario must pass `{point}` twice at least: extend tests/crash/scenario.rs");
-    println!("{point}: {} crashes, {} checks, {:.1?}", world.crashes.len(), world.checked, clock::since(began));
+    assert_eq!(counts.len(), 2, "a scenario must pass `{point}` twice at least: see tests/crash/lives.rs");
     let row = |(after, times)| Row {
         what: "server".into(),
         when: format!("{} `{point}`", if after { "after" } else { "before" }),

@@ -9,9 +9,6 @@ use sha2::{Digest, Sha256};
 use crate::server::eventually;
 use crate::world::World;
 
-/// Callbacks are kept in memory only; once they are durable, one that an acknowledged job asked for must come.
-const CALLBACKS_ARE_DURABLE: bool = false;
-
 #[derive(Debug, Clone)]
 pub struct Job {
     pub id: String,
@@ -26,13 +23,24 @@ pub struct Job {
 
 #[derive(Debug, Clone)]
 pub enum Promise {
-    Binary { name: String, content: Vec<u8> },
+    Binary {
+        name: String,
+        content: Vec<u8>,
+    },
     NoBinary(String),
     Context(String),
     Stopped(String),
     Job(Job),
-    Data { path: String, content: &'static str },
+    Data {
+        path: String,
+        content: &'static str,
+    },
     NoData(String),
+    /// The callback of the job with this id.
+    Delivered(String),
+    /// It lets in whoever has it.
+    Token(String),
+    NoToken(String),
 }
 
 #[derive(Default)]
@@ -81,6 +89,9 @@ impl World {
                 assert_eq!(&std::fs::read_to_string(path).unwrap(), content);
             }
             Promise::NoData(path) => assert!(!self.data_files().await.contains(path), "{path}"),
+            Promise::Delivered(job) => assert_eq!(self.callback(job).await["state"], "DELIVERED"),
+            Promise::Token(token) => assert_eq!(self.with_token(token).await, 200),
+            Promise::NoToken(token) => assert_eq!(self.with_token(token).await, 401),
         }
     }
 
@@ -99,7 +110,7 @@ impl World {
         .await;
     }
 
-    async fn ended(&mut self, id: &str) -> Value {
+    pub async fn ended(&mut self, id: &str) -> Value {
         loop {
             let job = self.get(&format!("/jobs/{id}?wait=30s")).await.json();
             if ["FINISHED", "ERROR", "KILLED"].contains(&job["status"].as_str().unwrap_or_default()) {
@@ -119,7 +130,7 @@ impl World {
             None => assert_eq!(ended["status"], "KILLED", "{ended}"),
         }
         eventually("its log", async || self.get(&format!("/v1/jobs/{}/logs", job.id)).await.text() == job.log).await;
-        if let Some(path) = job.callback.as_ref().filter(|_| CALLBACKS_ARE_DURABLE) {
+        if let Some(path) = &job.callback {
             let expected = json!({"jobId": job.id, "result": job.result});
             eventually("its callback", async || self.peer.heard(path).contains(&expected)).await;
         }

@@ -12,15 +12,18 @@ use crate::server::eventually;
 use crate::world::{World, wheel};
 
 const JOBS: &str = include_str!("jobs.py");
-const DATA: &str = "some data";
+pub const DATA: &str = "some data";
+
+pub fn jobs() -> Vec<u8> {
+    wheel(&[("jobs.py", JOBS.as_bytes())])
+}
 
 impl World {
-    /// All of it. Every step passes crash points that the others do not.
-    pub async fn live(&mut self) {
-        let small = wheel(&[("jobs.py", JOBS.as_bytes())]);
+    /// Every step passes crash points that the others do not.
+    pub async fn live_a_day(&mut self) {
         // Several parts of a blob.
         let large = wheel(&[("jobs.py", JOBS.as_bytes()), ("filler", &vec![b'x'; 2_500_000])]);
-        self.upload("jobs", small).await;
+        self.upload("jobs", jobs()).await;
         self.upload("large", large).await;
         self.refused_upload().await;
         self.open("c").await;
@@ -41,21 +44,21 @@ impl World {
 
     /// For points that only the first start of a server passes.
     pub async fn live_briefly(&mut self) {
-        self.upload("jobs", wheel(&[("jobs.py", JOBS.as_bytes())])).await;
+        self.upload("jobs", jobs()).await;
         self.open("c").await;
         self.sync_job("one", "Notes", "&context=c", json!({"token": "one"}), "").await;
         self.stop_context("c").await;
         self.finish().await;
     }
 
-    async fn upload(&mut self, name: &str, content: Vec<u8>) {
+    pub async fn upload(&mut self, name: &str, content: Vec<u8>) {
         let (reply, _) = self.insist(|world| world.binary(name, content.clone())).await;
         assert_eq!(reply.status, 201, "{}", reply.text());
         self.promise(Promise::Binary { name: name.into(), content });
         self.check().await;
     }
 
-    fn binary(&self, name: &str, content: Vec<u8>) -> reqwest::RequestBuilder {
+    pub fn binary(&self, name: &str, content: Vec<u8>) -> reqwest::RequestBuilder {
         let request = self.request(Method::POST, &format!("/binaries/{name}"));
         request.header("content-type", "application/python-wheel").body(content)
     }
@@ -69,8 +72,13 @@ impl World {
     }
 
     async fn open(&mut self, name: &str) {
+        self.open_with(name, "").await;
+    }
+
+    pub async fn open_with(&mut self, name: &str, query: &str) {
         loop {
-            let (reply, again) = self.insist(|world| world.request(Method::POST, &format!("/contexts/{name}"))).await;
+            let path = format!("/contexts/{name}{query}");
+            let (reply, again) = self.insist(|world| world.request(Method::POST, &path)).await;
             if reply.status == 200 {
                 break;
             }
@@ -106,18 +114,23 @@ impl World {
     async fn job(&mut self, token: &str, app: &str, class: &str, result: Value, log: &str) {
         let callback = format!("{}/{token}", self.peer.url);
         let path = format!("/jobs?appName={app}&classPath=jobs.{class}&context=c&callbackUrl={callback}");
-        let (asked, reply) = self.submit(token, &path).await;
+        let begun = self.begun(token, &path).await;
+        let renamed = |text: &str| text.replace(token, &begun.token);
+        let result = serde_json::from_str(&renamed(&result.to_string())).unwrap();
+        let job = Job { result: Some(result), log: renamed(log), callback: Some(format!("/{token}")), ..begun };
+        self.comes_to_its_end(job).await;
+    }
+
+    /// A job that was answered, and is to return its token.
+    pub async fn begun(&mut self, token: &str, path: &str) -> Job {
+        let (token, reply) = self.submit(token, path).await;
         assert_eq!(reply.status, 202, "{}", reply.text());
         let id = reply.json()["jobId"].as_str().unwrap().to_owned();
-        let renamed = |text: &str| text.replace(token, &asked);
-        let result = serde_json::from_str(&renamed(&result.to_string())).unwrap();
-        let job = Job {
-            id: id.clone(),
-            token: asked.clone(),
-            result: Some(result),
-            log: renamed(log),
-            callback: Some(format!("/{token}")),
-        };
+        let result = Some(json!({"token": token}));
+        Job { id, token, result, log: String::new(), callback: None }
+    }
+
+    pub async fn comes_to_its_end(&mut self, job: Job) {
         self.promise(Promise::Job(job));
         // Its end passes crash points too.
         self.promises.unchecked = true;
@@ -125,7 +138,7 @@ impl World {
     }
 
     /// Until it is answered, with another token each time.
-    async fn submit(&mut self, token: &str, path: &str) -> (String, crate::world::Reply) {
+    pub async fn submit(&mut self, token: &str, path: &str) -> (String, crate::world::Reply) {
         let tries = AtomicU32::new(0);
         let named = |tries: u32| if tries == 1 { token.to_owned() } else { format!("{token}-{tries}") };
         let request = |world: &Self| {
@@ -186,7 +199,7 @@ impl World {
     }
 
     /// Jobs of the same kind whose submission was not answered.
-    async fn kill_others(&mut self, token: &str) {
+    pub async fn kill_others(&mut self, token: &str) {
         for job in self.get("/jobs?limit=1000").await.json().as_array().unwrap() {
             let id = job["jobId"].as_str().unwrap();
             let ended = ["FINISHED", "ERROR", "KILLED"].contains(&job["status"].as_str().unwrap());
@@ -205,7 +218,7 @@ impl World {
         self.check().await;
     }
 
-    async fn stop_context(&mut self, name: &str) {
+    pub async fn stop_context(&mut self, name: &str) {
         self.release(|promise| matches!(promise, Promise::Context(kept) if kept == name));
         let (reply, again) = self.insist(|world| world.request(Method::DELETE, &format!("/contexts/{name}"))).await;
         assert!(reply.status == 200 || again && [404, 409].contains(&reply.status), "{}", reply.text());
@@ -216,9 +229,13 @@ impl World {
         self.release(|promise| matches!(promise, Promise::Stopped(kept) if kept == name));
     }
 
-    async fn finish(&mut self) {
+    pub async fn finish(&mut self) {
         eventually("the end of the job's own context", async || self.get("/contexts").await.json() == json!([])).await;
         self.all_jobs_are_whole().await;
+        self.close().await;
+    }
+
+    pub async fn close(&mut self) {
         self.nothing_ran_twice();
         self.stop();
         self.nothing_is_left().await;

@@ -17,11 +17,17 @@ const MARK: &str = "DOYEN_CRASH_TEST";
 /// A directory, and a mark on every process that is started for it.
 pub struct Place {
     directory: tempfile::TempDir,
+    settings: &'static [&'static str],
 }
 
 impl Place {
     pub fn new() -> Self {
-        let place = Self { directory: tempfile::tempdir().unwrap() };
+        Self::with(&[])
+    }
+
+    /// For servers with these settings.
+    pub fn with(settings: &'static [&'static str]) -> Self {
+        let place = Self { directory: tempfile::tempdir().unwrap(), settings };
         std::fs::create_dir(place.path("runs")).unwrap();
         place
     }
@@ -39,7 +45,8 @@ impl Place {
         let mut words = before.iter().copied().chain([env!("CARGO_BIN_EXE_doyen"), "server", "--http", listen]);
         let mut command = Command::new(words.next().expect("there is one at least"));
         command.args(words).arg("--data-dir").arg(self.path("data"));
-        for setting in ["contexts.default-factory=\"python\"", "callbacks.backoff=\"100ms\"", "callbacks.attempts=20"] {
+        let all = ["contexts.default-factory=\"python\"", "callbacks.backoff=\"100ms\""];
+        for setting in all.iter().chain(self.settings) {
             command.args(["--set", setting]);
         }
         command.env(MARK, self.root()).current_dir(self.root()).stdin(Stdio::null()).stdout(Stdio::piped());

@@ -5,11 +5,14 @@ use std::io::{Cursor, Write};
 use std::sync::LazyLock;
 
 use doyen::runtime::crash::Side;
+use doyen::runtime::processes;
 use reqwest::{Client, Method, RequestBuilder};
+use rustix::process::Signal;
 use serde_json::Value;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
+use crate::lives::Scenario;
 use crate::peer::Peer;
 use crate::ports::Port;
 use crate::promises::Promises;
@@ -48,6 +51,8 @@ pub struct World {
     pub crashes: Vec<Wish>,
     /// Checks of something acknowledged after one of them.
     pub checked: usize,
+    /// A header of all requests.
+    pub authorization: Option<String>,
     port: Port,
     /// The first is the running server's.
     wishes: VecDeque<Wish>,
@@ -55,13 +60,14 @@ pub struct World {
 }
 
 impl World {
-    pub async fn start(wishes: impl IntoIterator<Item = Wish>) -> Self {
+    pub async fn start(scenario: Scenario, wishes: impl IntoIterator<Item = Wish>) -> Self {
         let mut world = Self {
-            place: Place::new(),
+            place: scenario.place(),
             peer: Peer::start().await,
             promises: Promises::default(),
             crashes: Vec::new(),
             checked: 0,
+            authorization: scenario.authorization(),
             port: Port::reserve(),
             wishes: wishes.into_iter().collect(),
             server: None,
@@ -90,19 +96,31 @@ impl World {
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        HTTP.request(method, format!("{}{path}", self.url()))
+        let request = HTTP.request(method, format!("{}{path}", self.url()));
+        match &self.authorization {
+            Some(authorization) => request.header("authorization", authorization),
+            None => request,
+        }
+    }
+
+    /// Kills all drivers with their shims, as a machine's trouble might, and leaves the server.
+    pub fn lose_drivers(&self) {
+        let server = self.server.as_ref().expect("a server runs").child.id();
+        for process in self.place.processes().into_iter().filter(|process| process.pid != server) {
+            processes::signal(process, Signal::KILL);
+        }
     }
 
     /// Stops the server as Ctrl-C does, and all drivers.
     pub fn stop(&mut self) {
         let server = self.server.take().expect("a server runs");
-        server.signal(rustix::process::Signal::INT);
+        server.signal(Signal::INT);
         let status = server.end();
         assert!(status.success(), "{status}\n{}", self.place.log());
     }
 
     /// The server has died of its crash point: the next one takes over.
-    fn bury(&mut self, error: &str) {
+    pub fn bury(&mut self, error: &str) {
         let status = self.server.take().expect("a server runs").end();
         self.crashed(status, error);
         self.revive();

@@ -250,7 +250,9 @@ impl State {
     async fn settle(&mut self, lost: Leaving) {
         match self.shared.records.job(&lost.record.id).await {
             Ok(Some(stored)) if stored == lost.record => self.hand_over(stored, lost.config, lost.permit),
-            Ok(_) => tracing::warn!(job = %lost.record.id, "a queued job was ended by somebody else"),
+            // A kill of ours, perhaps, whose answer was lost: nobody was told of it.
+            Ok(Some(stored)) if stored.state.has_ended() => announce(&self.shared, stored, None),
+            Ok(_) => tracing::warn!(job = %lost.record.id, "a queued job was taken by somebody else"),
             Err(_) => {
                 self.put_back(vec![lost]);
                 self.dispatch_paused = true;

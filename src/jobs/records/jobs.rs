@@ -48,6 +48,20 @@ impl Records {
         Ok(())
     }
 
+    /// Whether a job was recorded although the answer was lost. A write of its own makes what is there as safe as any other.
+    pub async fn was_submitted(&self, job: &JobRecord) -> Result<bool, StoreError> {
+        let preconditions = vec![Precondition::Exists(keys::job_active(&job.id))];
+        let writes = vec![put(keys::job(&job.id), job)];
+        match self.commit("job-submit", Commit { preconditions, writes }).await {
+            Ok(_) => {
+                self.timelines.mark(&job.id, Moment::Recorded);
+                Ok(true)
+            }
+            Err(CommitError::Conflict(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Records a job's end, and with it the callback that follows. A job that has ended already is left as it is, and that is no error.
     pub async fn end(&self, job: &JobRecord, inline_result: Option<&str>) -> Result<(), StoreError> {
         let mut commit = Commit::default();

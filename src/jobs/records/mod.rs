@@ -41,6 +41,9 @@ pub enum StoreError {
     Claimed,
     #[error("{0}")]
     Unavailable(String),
+    /// It may have been written.
+    #[error("{0}")]
+    Unknown(String),
     #[error("{0}")]
     Full(String),
     #[error("{0}")]
@@ -64,7 +67,8 @@ impl From<CommitError> for StoreError {
             CommitError::Conflict(index) => Self::Conflict(index),
             CommitError::Full(_) => Self::Full(error.to_string()),
             CommitError::TooLarge { .. } => Self::TooLarge(error.to_string()),
-            CommitError::Unavailable(_) | CommitError::Unknown(_) => Self::Unavailable(error.to_string()),
+            CommitError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            CommitError::Unknown(_) => Self::Unknown(error.to_string()),
         }
     }
 }

@@ -1,30 +1,58 @@
 //! Each kind of commit that the domain knows, and a loss of power in the middle of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use doyen::adapters::embedded::EmbeddedStore;
+use doyen::core::access::TokenRecord;
+use doyen::core::callbacks::{Answer, Decision, Took};
 use doyen::core::contexts::{Attachment, ContextRecord, ContextState};
-use doyen::core::jobs::{JobRecord, Outcome};
+use doyen::core::idempotency::{Effect, Fingerprint};
+use doyen::core::jobs::{JobRecord, Outcome, Queued};
 use doyen::core::keys;
-use doyen::jobs::{Records, StoreError};
+use doyen::jobs::records::Trimmed;
+use doyen::jobs::{Claim, Records, StoreError};
 use doyen::ports::MetaStore;
 use doyen::runtime::crash::COMMITS;
 use serde_json::json;
 
-use super::disk::Disk;
+use super::disk::{Disk, Fault};
 
 /// A life in the order of its commits; every kind is in it.
-const LIFE: [&str; 9] = [
+const LIFE: [&str; 32] = [
     "binary-put",
     "context-create",
     "context-attach",
     "context-update",
     "job-submit",
+    "job-retry",
+    "context-restart",
+    "context-relaunch",
+    "context-attach",
+    "job-reassign",
     "job-end",
+    "callback-retry",
+    "callback-given-up",
+    "callback-replay",
+    "callback-delivered",
+    "callback-replay",
     "job-log",
+    "job-enqueue",
+    "jobs-assign",
+    "idempotency-claim",
+    "idempotency-expire",
+    "token-create",
+    "token-revoke",
+    "jobs-trim",
+    "jobs-remove",
+    "callback-orphan",
     "binary-delete",
+    "binary-put",
+    "binary-remove",
     "context-update",
+    "context-remove",
+    "context-create",
 ];
 
 fn context(state: ContextState) -> ContextRecord {
@@ -36,7 +64,17 @@ fn context(state: ContextState) -> ContextRecord {
 fn job() -> JobRecord {
     let used = json!({"name": "b", "type": "Wheel", "content": blob(), "uploaded": true});
     let fields = json!({"id": "j1", "class-path": "a.B", "context": "c", "context-id": "c1", "attempt": 1,
-        "state": "STARTED", "started-ms": 2, "binaries": [used], "principal": "anonymous"});
+        "state": "STARTED", "started-ms": 2, "binaries": [used], "principal": "anonymous", "callback": "http://h/x"});
+    serde_json::from_value(fields).unwrap()
+}
+
+fn waiting() -> JobRecord {
+    JobRecord { id: "j2".into(), queued: Some(Queued::default()), binaries: Vec::new(), callback: None, ..job() }
+}
+
+fn token() -> TokenRecord {
+    let fields =
+        json!({"id": "t1", "sha256": "", "principal": "ann", "permissions": [], "created-ms": 1, "expires-ms": 2});
     serde_json::from_value(fields).unwrap()
 }
 
@@ -47,6 +85,7 @@ fn blob() -> serde_json::Value {
 /// The commit of this name in `LIFE`, after those before it.
 async fn act(name: &str, store: &Arc<EmbeddedStore>) -> Result<(), StoreError> {
     let records = Records::new(Arc::clone(store) as Arc<dyn MetaStore>);
+    let attachment = async || store.get(&keys::attachment("c1")).await.unwrap().unwrap().version;
     match name {
         "binary-put" => {
             let fields =
@@ -54,6 +93,7 @@ async fn act(name: &str, store: &Arc<EmbeddedStore>) -> Result<(), StoreError> {
             records.put_binary(&serde_json::from_value(fields).unwrap(), None).await
         }
         "binary-delete" => records.delete_binary("b", None).await,
+        "binary-remove" => records.remove_binary(&records.binary("b").await?.unwrap()).await,
         "context-create" => records.create_context(&context(ContextState::Started), None).await,
         "context-attach" => {
             let attachment = Attachment { attempt: 1, node: "doyen".into() };
@@ -64,18 +104,64 @@ async fn act(name: &str, store: &Arc<EmbeddedStore>) -> Result<(), StoreError> {
             let next = if now == ContextState::Started { ContextState::Running } else { ContextState::Finished };
             records.update_context(&context(next)).await
         }
-        "job-submit" => {
-            let attachment = store.get(&keys::attachment("c1")).await.unwrap().unwrap().version;
-            let binary = records.binary("b").await?.unwrap().version;
-            records.submit(&job(), "{}", attachment, &[("b".into(), binary)], None).await
+        "context-restart" => records.restart_context(&context(ContextState::Restarting)).await,
+        "context-relaunch" => {
+            let next = ContextRecord { attempt: 2, ..context(ContextState::Restarting) };
+            records.relaunch_context(&next).await
         }
+        "context-remove" => records.remove_context(&context(ContextState::Finished)).await,
+        "job-submit" => {
+            let binary = records.binary("b").await?.unwrap().version;
+            records.submit(&job(), "{}", attachment().await, &[("b".into(), binary)], None).await
+        }
+        "job-retry" => records.retry(&job().lost("doyen", "why", 3)).await,
+        "job-reassign" => records.reassign(&job().lost("doyen", "why", 3).again(2, 4), attachment().await).await,
+        "job-enqueue" => records.enqueue(&waiting(), "{}", &[], None).await,
+        "jobs-assign" => records.assign(&[JobRecord { queued: None, ..waiting() }], attachment().await).await,
         "job-end" => {
             let (ended, result) = job().ended(Outcome::Finished("42".into()), None, 3);
             records.end(&ended, result.as_deref()).await
         }
         "job-log" => records.add_log("j1", serde_json::from_value(blob()).unwrap()).await,
+        _ => act_later(name, &records).await,
+    }
+}
+
+/// What follows the job's end.
+async fn act_later(name: &str, records: &Records) -> Result<(), StoreError> {
+    let ended = async || records.jobs_before(Some("j2"), 1).await.map(|mut jobs| jobs.remove(0));
+    match name {
+        "callback-retry" => attempt(records, Decision::Retry { after: Duration::from_secs(1) }).await,
+        "callback-given-up" => attempt(records, Decision::GiveUp).await,
+        "callback-delivered" => attempt(records, Decision::Delivered).await,
+        "callback-replay" => {
+            let before = records.callback("j1").await?.unwrap();
+            records.callback_replay("j1", &before, &before.record.replayed(9)).await
+        }
+        "callback-orphan" => records.drop_from_outbox(&records.outbox_of("h:80", 1).await?[0].0).await,
+        "idempotency-claim" => {
+            let fingerprint = Fingerprint { request: String::new(), body: String::new() };
+            let claim = Claim { id: "k".into(), principal: "p".into(), fingerprint, created_ms: 1, replaces: None };
+            records.claim(&claim, Effect::BinaryStored).await
+        }
+        "idempotency-expire" => records.expire_idempotency(2, 0).await.map(drop),
+        "token-create" => records.create_token(&token(), &[], None).await,
+        "token-revoke" => records.delete_token("t1", None).await,
+        "jobs-trim" => {
+            let trimmed = Trimmed { job: ended().await?, result: true, log: true };
+            records.trim_jobs(vec![trimmed]).await.map(drop)
+        }
+        "jobs-remove" => records.remove_jobs(vec![ended().await?]).await.map(drop),
         other => panic!("add the commit {other} to LIFE and here"),
     }
+}
+
+/// Records an attempt to deliver the callback.
+async fn attempt(records: &Records, decision: Decision) -> Result<(), StoreError> {
+    let before = records.callback("j1").await?.unwrap();
+    let answer = Answer::Status { code: 500, retry_after: None };
+    let after = before.record.attempted(Took { began_ms: 4, took_ms: 1 }, &answer, decision, 5);
+    records.callback_attempted("j1", &before, &after).await
 }
 
 #[test]
@@ -133,6 +219,41 @@ impl Case {
         let case = format!("{} after {flushes} flushes, {kept}: {answer:?}", self.name);
         assert_eq!(answer.is_ok(), flushes == 2, "{case}");
         assert!(after == self.whole || answer.is_err() && after == before, "{case}");
+    }
+}
+
+/// Its second flush fails, or already its first. The next write tells whether it is there, and what that tells stays so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_submission_without_an_answer_is_settled_by_a_write_of_its_own() {
+    let before = LIFE.iter().position(|name| *name == "job-submit").unwrap();
+    for flushes in [0, 1] {
+        let disk = Disk::default();
+        let store = lived(&disk, before).await;
+        if flushes > 0 {
+            disk.hold();
+        }
+        let trouble = async {
+            if flushes > 0 {
+                disk.held().await;
+            }
+            disk.fail(Some(Fault::Flush));
+            // What waits already passes.
+            disk.release();
+        };
+        let (_, answer) = futures::join!(trouble, act("job-submit", &store));
+        assert_eq!(matches!(answer, Err(StoreError::Unknown(_))), flushes == 1, "{answer:?}");
+        disk.fail(None);
+        let records = Records::new(Arc::clone(&store) as Arc<dyn MetaStore>);
+        let recorded = loop {
+            if let Ok(recorded) = records.was_submitted(&job()).await {
+                break recorded;
+            }
+        };
+        assert_eq!(recorded, flushes == 1);
+        disk.lose_power(|| false);
+        drop((records, store));
+        let records = Records::new(Arc::new(disk.open()) as Arc<dyn MetaStore>);
+        assert_eq!(records.job("j1").await.unwrap(), recorded.then(job));
     }
 }
 
