@@ -59,14 +59,17 @@ pub fn with_environment(entry: &str) -> Vec<Process> {
     ids().filter_map(|pid| find(pid).filter(|_| holds(pid))).filter(|process| alive(*process)).collect()
 }
 
-/// All that were started with an argument that begins so, by that argument.
+/// All that were started with an argument that begins so, by that argument. What one of them has forked, and what has not yet
+/// become another program, has the same: the oldest counts.
 pub fn by_argument(prefix: &str) -> HashMap<String, Process> {
-    let mut found = HashMap::new();
+    let mut found: HashMap<String, Process> = HashMap::new();
     for pid in ids() {
         let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { continue };
         let mut arguments = line.split(|byte| *byte == 0).filter_map(|one| std::str::from_utf8(one).ok());
         let Some(argument) = arguments.find(|one| one.starts_with(prefix)) else { continue };
-        if let Some(process) = find(pid).filter(|process| alive(*process)) {
+        let Some(process) = find(pid).filter(|process| alive(*process)) else { continue };
+        let age = |process: &Process| (process.start_ticks, process.pid);
+        if found.get(argument).is_none_or(|older| age(&process) < age(older)) {
             found.insert(argument.to_owned(), process);
         }
     }

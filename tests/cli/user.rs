@@ -18,7 +18,8 @@ fn user(directory: &TempDir, arguments: &[&str]) -> Ended {
 fn piped(directory: &TempDir, arguments: &[&str], password: &str) -> Ended {
     let mut command = command(directory, &[&["user"], arguments, &["--file", "users.toml"]].concat());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
+    // One that refuses its arguments does not read it, and may have ended.
+    let _ = writeln!(child.stdin.take().unwrap(), "{password}");
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ended { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
