@@ -21,6 +21,8 @@ def restart(bench):
     ready, attached = [], []
     for _ in range(bench.size(10, 3)):
         server.run_job("c", jobs.NO_OP, server.http())
+        # A shim does not forget its backoff over an attachment of less than a second.
+        time.sleep(2)
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
         server.process.stdout.close()
