@@ -224,6 +224,11 @@ impl JobRecord {
         (record, inline)
     }
 
+    /// Whether it had a result that is no longer kept.
+    pub fn has_lost_result(&self) -> bool {
+        self.state == JobState::Finished && self.result.is_none()
+    }
+
     /// The record of a job that is to run again: its attempt has become one of the past.
     pub fn lost(&self, node: &str, why: &str, now_ms: i64) -> Self {
         let started_ms = self.assigned_ms.unwrap_or(self.started_ms);

@@ -29,6 +29,21 @@ pub enum Fate {
     Remove,
 }
 
+impl Fate {
+    /// Whether a callback of the job could not be delivered any more.
+    pub fn takes_result(self) -> bool {
+        matches!(self, Self::Remove | Self::Trim { result: true, .. })
+    }
+
+    /// What becomes of a job whose callback waits: its record and its result are still to be told.
+    pub fn while_callback_waits(self) -> Self {
+        match self {
+            Self::Trim { log: true, .. } => Self::Trim { result: false, log: true },
+            Self::Keep | Self::Remove | Self::Trim { log: false, .. } => Self::Keep,
+        }
+    }
+}
+
 fn is_over(ended_ms: i64, age_ms: Option<i64>, now_ms: i64) -> bool {
     age_ms.is_some_and(|age| now_ms.saturating_sub(ended_ms) > age)
 }

@@ -63,6 +63,20 @@ fn result_and_log_go_before_the_record_each_by_its_own_age() {
 }
 
 #[test]
+fn a_callback_that_waits_keeps_record_and_result_but_no_log() {
+    let trim = |result, log| Fate::Trim { result, log };
+    for (fate, takes_result, kept) in [
+        (Fate::Keep, false, Fate::Keep),
+        (Fate::Remove, true, Fate::Keep),
+        (trim(true, false), true, Fate::Keep),
+        (trim(true, true), true, trim(false, true)),
+        (trim(false, true), false, trim(false, true)),
+    ] {
+        assert_eq!((fate.takes_result(), fate.while_callback_waits()), (takes_result, kept), "{fate:?}");
+    }
+}
+
+#[test]
 fn a_clock_that_was_set_back_removes_nothing() {
     assert_eq!(by_age(1).job(&job(Some(10 * DAY)), 0, 0), Fate::Keep);
 }

@@ -136,6 +136,7 @@ fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
         E::CallbackNotYet => {
             (S::CONFLICT, "callback-not-yet", error("The job has not ended; its callback follows then"))
         }
+        E::ResultNotKept => (S::CONFLICT, "result-not-kept", error("The job's result is no longer kept")),
         E::DataNotStored(name) => {
             (S::BAD_REQUEST, "data-not-stored", error(format!("Failed to store data file '{name}'.")))
         }

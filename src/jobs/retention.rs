@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::records::{Records, StoreError, Trimmed, Versioned};
+use super::records::{Records, Settled, StoreError, Trimmed, Versioned};
 use crate::core::binaries::BinaryRecord;
+use crate::core::callbacks::CallbackState;
 use crate::core::jobs::JobRecord;
 use crate::core::retention::{Fate, Policy, Referenced, Suspects, Uses, contents};
 use crate::ports::{BinaryStore, BlobError};
@@ -113,7 +114,7 @@ pub(super) struct Sweeper {
 struct Scan {
     kept: u64,
     uses: Uses,
-    remove: Vec<Versioned<JobRecord>>,
+    remove: Vec<Settled>,
     trim: Vec<Trimmed>,
 }
 
@@ -171,7 +172,7 @@ impl Sweeper {
                 for sha256 in contents(&job.record) {
                     referenced.add(sha256);
                 }
-                self.decide(job, &mut scan, now_ms);
+                self.decide(job, &mut scan, now_ms).await?;
             }
             let full = scan.remove.len() >= self.batch || scan.trim.len() >= self.batch;
             if full || !whole {
@@ -184,16 +185,34 @@ impl Sweeper {
         }
     }
 
-    fn decide(&self, job: Versioned<JobRecord>, scan: &mut Scan, now_ms: i64) {
-        match self.policy.job(&job.record, scan.kept, now_ms) {
-            Fate::Remove => return scan.remove.push(job),
-            Fate::Trim { result, log } => scan.trim.push(Trimmed { job: job.clone(), result, log }),
+    async fn decide(&self, job: Versioned<JobRecord>, scan: &mut Scan, now_ms: i64) -> Result<(), StoreError> {
+        let mut fate = self.policy.job(&job.record, scan.kept, now_ms);
+        let mut callback = None;
+        if fate.takes_result()
+            && job.record.callback.is_some()
+            && let Some(found) = self.records.callback(&job.record.id).await?
+        {
+            if found.record.state == CallbackState::Waiting {
+                fate = fate.while_callback_waits();
+            } else {
+                callback = Some(found.version);
+            }
+        }
+        match fate {
+            Fate::Remove => {
+                scan.remove.push(Settled { job, callback });
+                return Ok(());
+            }
+            Fate::Trim { result, log } => {
+                scan.trim.push(Trimmed { of: Settled { job: job.clone(), callback }, result, log });
+            }
             Fate::Keep => {}
         }
         scan.kept += 1;
         if self.policy.binaries_unused_age_ms.is_some() {
             scan.uses.saw(&job.record, now_ms);
         }
+        Ok(())
     }
 
     /// In commits of at most `batch` jobs. Between them the others get as much time as each took.

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::adapters::memory::{MemoryBlobs, MemoryStore};
 use crate::core::binaries::{BinaryType, BlobRef};
+use crate::core::callbacks::CallbackRecord;
 use crate::core::contexts::Attachment;
 use crate::core::jobs::{BinaryUse, Outcome};
 use crate::ports::Revision;
@@ -272,6 +273,81 @@ async fn content_that_an_end_waits_to_refer_to_is_held_however_long_the_store_is
         world.pass().await;
     }
     assert!(!world.has(&result).await);
+}
+
+impl World {
+    /// A job that ended, and whose callback waits.
+    async fn called_back(&mut self, name: &str) -> JobRecord {
+        let job = self.submit(name).await.unwrap();
+        let job = JobRecord { callback: Some("http://h/x".into()), ..job };
+        self.end(&job, Outcome::Finished("7".into()), None).await;
+        job
+    }
+
+    async fn callback_becomes(&self, id: &str, state: CallbackState) {
+        let before = self.records.callback(id).await.unwrap().unwrap();
+        let after = CallbackRecord { state, ..before.record.clone() };
+        self.records.callback_attempted(id, &before, &after).await.unwrap();
+    }
+
+    async fn replay(&self, id: &str) {
+        let job = self.records.versioned_job(id).await.unwrap().unwrap();
+        let before = self.records.callback(id).await.unwrap().unwrap();
+        self.records.callback_replay(&job, &before, &before.record.replayed(9)).await.unwrap();
+    }
+
+    async fn settled(&self, id: &str) -> Settled {
+        let job = self.records.versioned_job(id).await.unwrap().unwrap();
+        Settled { job, callback: Some(self.records.callback(id).await.unwrap().unwrap().version) }
+    }
+}
+
+#[tokio::test]
+async fn while_its_callback_waits_a_job_stays_with_its_result() {
+    for change in [
+        (|s| s.jobs_age = Some(Duration::ZERO)) as fn(&mut crate::config::Retention),
+        |s| s.jobs_count = 1,
+        |s| s.results_age = Some(Duration::ZERO),
+    ] {
+        let mut world = World::new(&settings(change)).await;
+        let code = world.upload(0).await;
+        world.put("b", code).await;
+        let (waits, done) = (world.called_back("b").await, world.called_back("b").await);
+        world.callback_becomes(&done.id, CallbackState::GivenUp).await;
+        world.called_back("b").await;
+        let result = async |world: &World, id: &str| world.records.job_result(id).await.unwrap();
+        world.wait(1);
+        world.pass().await;
+        assert_eq!(result(&world, &waits.id).await.as_deref(), Some("7"));
+        assert!(world.records.callback(&waits.id).await.unwrap().is_some());
+        assert_eq!(result(&world, &done.id).await, None);
+        world.callback_becomes(&waits.id, CallbackState::Delivered).await;
+        world.pass().await;
+        assert_eq!(result(&world, &waits.id).await, None);
+    }
+}
+
+#[tokio::test]
+async fn what_is_replayed_between_look_and_commit_stays_and_the_rest_goes() {
+    let mut world = World::new(&settings(|_| {})).await;
+    let code = world.upload(0).await;
+    world.put("b", code).await;
+    let mut read = Vec::new();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let job = world.called_back("b").await;
+        world.callback_becomes(&job.id, CallbackState::Delivered).await;
+        read.push(world.settled(&job.id).await);
+        ids.push(job.id);
+    }
+    world.replay(&ids[1]).await;
+    let trims = read.iter().map(|of| Trimmed { of: of.clone(), result: true, log: false }).collect();
+    assert_eq!(world.records.trim_jobs(trims).await, Ok(2));
+    let read = vec![world.settled(&ids[0]).await, read.swap_remove(1), world.settled(&ids[2]).await];
+    assert_eq!(world.records.remove_jobs(read).await, Ok(2));
+    let left = world.records.jobs_before(None, 10).await.unwrap();
+    assert_eq!(left.iter().map(|job| &job.record.id).collect::<Vec<_>>(), [&ids[1]]);
+    assert_eq!(world.records.job_result(&ids[1]).await.unwrap().as_deref(), Some("7"));
 }
 
 #[derive(Debug, Clone)]

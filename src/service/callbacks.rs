@@ -5,7 +5,7 @@ use crate::core::callbacks::CallbackRecord;
 use crate::core::jobs::JobRecord;
 use crate::jobs::StoreError;
 use crate::jobs::callbacks::CallbackCounts;
-use crate::jobs::records::callbacks::is_called_back;
+use crate::jobs::records::{Versioned, callbacks::is_called_back};
 use crate::runtime::clock;
 
 /// Tries to replay while attempts are being recorded.
@@ -21,7 +21,7 @@ pub struct CallbackView {
 impl Service {
     pub async fn callback(&self, who: &Principal, id: &str) -> Result<CallbackView, ServiceError> {
         self.permit(who, Permission::JobsRead)?;
-        let job = self.called_back(id).await?;
+        let job = self.called_back(id).await?.record;
         let callback = self.records.callback(id).await?.map(|found| found.record);
         Ok(CallbackView { job, callback })
     }
@@ -29,14 +29,17 @@ impl Service {
     /// A new round of attempts begins at once, whatever became of the last one.
     pub(super) async fn replay_callback(&self, who: &Principal, id: &str) -> Result<CallbackView, ServiceError> {
         self.permit(who, Permission::JobsStart)?;
-        let job = self.called_back(id).await?;
         for _ in 0..TRIES {
+            let job = self.called_back(id).await?;
+            if job.record.has_lost_result() {
+                return Err(ServiceError::ResultNotKept);
+            }
             let before = self.records.callback(id).await?.ok_or(ServiceError::CallbackNotYet)?;
             let after = before.record.replayed(clock::unix_ms());
-            match self.records.callback_replay(id, &before, &after).await {
+            match self.records.callback_replay(&job, &before, &after).await {
                 Ok(()) => {
                     self.callbacks.waits(after.target.clone());
-                    return Ok(CallbackView { job, callback: Some(after) });
+                    return Ok(CallbackView { job: job.record, callback: Some(after) });
                 }
                 Err(StoreError::Conflict(_)) => {}
                 Err(error) => return Err(error.into()),
@@ -45,15 +48,16 @@ impl Service {
         Err(ServiceError::StoreUnavailable(format!("the callback of job {id} changes all the time")))
     }
 
-    async fn called_back(&self, id: &str) -> Result<JobRecord, ServiceError> {
-        let job = self.records.job(id).await?.ok_or_else(|| ServiceError::JobNotFound(id.into()))?;
+    async fn called_back(&self, id: &str) -> Result<Versioned<JobRecord>, ServiceError> {
+        let found = self.records.versioned_job(id).await?.ok_or_else(|| ServiceError::JobNotFound(id.into()))?;
+        let job = &found.record;
         if job.callback.is_none() {
             return Err(ServiceError::NoCallback("it was submitted without a callbackUrl"));
         }
         if job.state.has_ended() && !is_called_back(job.state) {
             return Err(ServiceError::NoCallback("nobody is called of a kill"));
         }
-        Ok(job)
+        Ok(found)
     }
 
     /// For metrics.

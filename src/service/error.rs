@@ -80,6 +80,9 @@ pub enum ServiceError {
     NoCallback(&'static str),
     #[error("the job has not ended; its callback follows then")]
     CallbackNotYet,
+    /// Retention took it; so nobody can be called of it any more.
+    #[error("the job's result is no longer kept")]
+    ResultNotKept,
 
     #[error("cannot store the data file: {0}")]
     DataNotStored(String),

@@ -1,12 +1,14 @@
 //! Retention by the real server: what has had its time goes, what is used stays.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::fixture::{Server, WHEEL, eventually, jobs, jobs_variant};
+use crate::fixture::{Peer, Server, WHEEL, encoded, eventually, jobs, jobs_variant, status};
 
 /// Passes all the time, and content goes as soon as a context that is lost would have been given up.
 const QUICK: [&str; 4] = [
@@ -132,6 +134,49 @@ async fn results_and_logs_stay_with_their_job_and_go_by_their_own_age() {
     eventually("no result", || async { server.get(&format!("/v1/jobs/{id}/result")).await.status == 404 }).await;
     let job = server.get(&format!("/jobs/{id}")).await.json(200);
     assert_eq!((&job["status"], job.get("result")), (&json!("FINISHED"), None));
+}
+
+#[tokio::test]
+async fn a_callback_that_waits_keeps_its_job_and_its_result_until_it_is_delivered() {
+    let mut settings = quick(&["retention.jobs-count=2", "retention.results-age=\"0s\"", "callbacks.attempts=10000"]);
+    settings.extend(["callbacks.backoff=\"20ms\"", "callbacks.max-backoff=\"20ms\""]);
+    let server = Server::with_context(&settings).await;
+    let ready = Arc::new(AtomicBool::new(false));
+    let is_ready = Arc::clone(&ready);
+    let mut peer = Peer::playing(move |_| Some(status(if is_ready.load(Ordering::Relaxed) { 200 } else { 500 }))).await;
+    let query = format!("&callbackUrl={}", encoded(&peer.url));
+    let id = server.job_with("Echo", &json!({"a": 1}), &query).await;
+    for n in 0..3 {
+        server.sync("Echo", &json!({"n": n})).await.json(200);
+    }
+    passes(&server, 10).await;
+    let callbacks = format!("/v1/jobs/{id}/callbacks");
+    assert_eq!(server.get(&callbacks).await.json(200)["state"], "WAITING");
+    ready.store(true, Ordering::Relaxed);
+    let expected = json!({"jobId": id, "result": {"a": 1}});
+    // Those before are taken from a channel that is bounded, so all have to be read.
+    loop {
+        let called = peer.called().await;
+        assert_eq!(called.json(), expected);
+        let reply = server.get(&callbacks).await;
+        if reply.status == 404 || reply.text().contains("DELIVERED") {
+            break;
+        }
+    }
+    eventually("no such job", || async { server.get(&callbacks).await.status == 404 }).await;
+}
+
+#[tokio::test]
+async fn a_callback_whose_result_is_no_longer_kept_is_not_replayed() {
+    let server = Server::with_context(&quick(&["retention.results-age=\"0s\""])).await;
+    let mut peer = Peer::start().await;
+    let id = server.job_with("Echo", &json!({"a": 1}), &format!("&callbackUrl={}", encoded(&peer.url))).await;
+    assert_eq!(peer.called().await.json()["result"], json!({"a": 1}));
+    eventually("no result", || async { server.get(&format!("/jobs/{id}")).await.json(200).get("result").is_none() })
+        .await;
+    let refused = server.post(&format!("/v1/jobs/{id}/callbacks/replay"), "").await;
+    refused.says(409, "ERROR", "The job's result is no longer kept");
+    assert_eq!(server.get(&format!("/v1/jobs/{id}/callbacks")).await.json(200)["state"], "DELIVERED");
 }
 
 #[tokio::test]

@@ -22,6 +22,10 @@ const DELIVERY: &str = "doyen-delivery";
 const ATTEMPT: &str = "doyen-attempt";
 const SIGNATURE: &str = "doyen-signature";
 
+/// Told in the log of a callback that is given up. A result that is still to be delivered is kept; one may be gone from
+/// a store that another version wrote.
+const GONE: &str = "the job's result is no longer kept";
+
 /// Between two tries to record an attempt while the store is away.
 const STORE_AGAIN: Duration = Duration::from_millis(500);
 /// A target that takes longer is slow.
@@ -99,6 +103,7 @@ impl Courier {
         let before = self.records.callback(job).await?;
         let record = self.records.job(job).await?;
         let (Some(before), Some(record)) = (before, record) else {
+            tracing::warn!(job, key, "dropped from the outbox: there is no such job");
             self.records.drop_from_outbox(key).await?;
             return Ok(Outcome::Gone { slow: false });
         };
@@ -112,7 +117,10 @@ impl Courier {
         };
         let message = self.message(&record).await?;
         let (began_ms, began) = (clock::unix_ms(), clock::instant());
-        let answer = self.send(job, url, before.record.attempts + 1, &message).await;
+        let answer = match &message {
+            Some(message) => self.send(job, url, before.record.attempts + 1, message).await,
+            None => Answer::Refused(GONE.into()),
+        };
         let took = clock::since(began);
         let slow = took > SLOW || matches!(answer, Answer::None(_));
         let age = self.now_ms().saturating_sub(before.record.round_began_ms);
@@ -150,18 +158,20 @@ impl Courier {
         }
     }
 
-    async fn message(&self, job: &JobRecord) -> Result<Message, StoreError> {
+    /// `None`: there is nothing to tell any more.
+    async fn message(&self, job: &JobRecord) -> Result<Option<Message>, StoreError> {
         let id = serde_json::Value::from(job.id.as_str());
-        Ok(match (&job.failure, &job.result) {
+        Ok(Some(match (&job.failure, &job.result) {
             (Some(failure), _) => Message { before: rest::failed_job(&job.id, failure), blob: None, after: "" },
             (None, Some(ResultPlace::Blob(blob))) => {
                 Message { before: format!("{{\"jobId\":{id},\"result\":"), blob: Some(blob.sha256.clone()), after: "}" }
             }
-            (None, _) => {
-                let result = self.records.job_result(&job.id).await?.unwrap_or_else(|| "null".into());
+            (None, Some(ResultPlace::Inline)) => {
+                let Some(result) = self.records.job_result(&job.id).await? else { return Ok(None) };
                 Message { before: format!("{{\"jobId\":{id},\"result\":{result}}}"), blob: None, after: "" }
             }
-        })
+            (None, None) => return Ok(None),
+        }))
     }
 
     async fn send(&self, job: &str, url: &str, attempt: u32, message: &Message) -> Answer {

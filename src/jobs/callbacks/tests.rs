@@ -177,6 +177,19 @@ async fn what_its_job_has_left_in_the_outbox_goes_away() {
 }
 
 #[tokio::test]
+async fn a_result_that_is_gone_is_not_told_as_null_but_given_up() {
+    let scene = Scene::new();
+    scene.end("http://fine/", ids("a", 2)).await;
+    scene.write(vec![Write::Delete(keys::job_result("a0"))]).await;
+    let callbacks = scene.start();
+    scene.settled(1, 0).await;
+    let record = scene.records.callback("a0").await.unwrap().unwrap().record;
+    assert_eq!(record.state, CallbackState::GivenUp);
+    assert_eq!(record.log[0].error.as_deref(), Some("the job's result is no longer kept"));
+    assert_eq!(callbacks.counts().await.map(|counts| (counts.delivered, counts.given_up)), Ok((1, 1)));
+}
+
+#[tokio::test]
 async fn nothing_begins_after_a_stop() {
     let scene = Scene::new();
     let callbacks = scene.start();

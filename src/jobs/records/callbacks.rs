@@ -4,7 +4,7 @@ use super::{Records, StoreError, Versioned, mark, put};
 use crate::core::callbacks::{CallbackRecord, CallbackState};
 use crate::core::jobs::{JobRecord, JobState};
 use crate::core::keys;
-use crate::ports::{Commit, Precondition, Write};
+use crate::ports::{Commit, Precondition, Revision, Write};
 
 /// Keys of the outbox that are counted at most.
 pub const MOST_COUNTED: usize = 10_000;
@@ -77,27 +77,30 @@ impl Records {
             CallbackState::Waiting => "callback-retry",
             CallbackState::GivenUp => "callback-given-up",
         };
-        self.move_callback(name, job, before, after).await
+        self.move_callback(name, job, None, before, after).await
     }
 
-    /// Has it delivered once more, now. Conflict: an attempt was recorded in this moment.
+    /// Has it delivered once more, now. Conflict: an attempt was recorded, or the job was removed or lost its result, in
+    /// this moment.
     pub async fn callback_replay(
         &self,
-        job: &str,
+        job: &Versioned<JobRecord>,
         before: &Versioned<CallbackRecord>,
         after: &CallbackRecord,
     ) -> Result<(), StoreError> {
-        self.move_callback("callback-replay", job, before, after).await
+        self.move_callback("callback-replay", &job.record.id, Some(job.version), before, after).await
     }
 
     async fn move_callback(
         &self,
         name: &'static str,
         job: &str,
+        job_version: Option<Revision>,
         before: &Versioned<CallbackRecord>,
         after: &CallbackRecord,
     ) -> Result<(), StoreError> {
-        let preconditions = vec![Precondition::At(keys::job_callback(job), before.version)];
+        let mut preconditions = vec![Precondition::At(keys::job_callback(job), before.version)];
+        preconditions.extend(job_version.map(|version| Precondition::At(keys::job(job), version)));
         // In this order: both may be the same key.
         let gone = outbox_key(&before.record, job).map(Write::Delete);
         let there = outbox_key(after, job).map(mark);
@@ -122,6 +125,7 @@ mod tests {
     use crate::adapters::memory::MemoryStore;
     use crate::core::jobs::{Failure, Outcome};
     use crate::jobs::callbacks::tests::job;
+    use crate::jobs::records::{Settled, Trimmed};
     use crate::ports::MetaStore;
 
     async fn ended(outcome: Outcome) -> (Arc<MemoryStore>, Records, JobRecord) {
@@ -156,13 +160,30 @@ mod tests {
     async fn a_second_end_and_an_attempt_that_a_replay_overtook_change_nothing() {
         let (_, records, job) = ended(Outcome::Finished("1".into())).await;
         let before = records.callback("j").await.unwrap().unwrap();
-        records.callback_replay("j", &before, &before.record.replayed(9)).await.unwrap();
+        let read = records.versioned_job("j").await.unwrap().unwrap();
+        records.callback_replay(&read, &before, &before.record.replayed(9)).await.unwrap();
         let delivered = CallbackRecord { state: CallbackState::Delivered, ..before.record.clone() };
         assert_eq!(records.callback_attempted("j", &before, &delivered).await, Err(StoreError::Conflict(0)));
         records.end(&job, None).await.unwrap();
         let found = records.callback("j").await.unwrap().unwrap();
         assert_eq!((found.record.state, found.record.round_began_ms), (CallbackState::Waiting, 9));
         records.callback_attempted("j", &found, &delivered).await.unwrap();
+        assert_eq!(records.outbox_count().await, Ok(0));
+    }
+
+    #[tokio::test]
+    async fn a_replay_that_retention_overtook_changes_nothing() {
+        let (_, records, _) = ended(Outcome::Finished("1".into())).await;
+        let waiting = records.callback("j").await.unwrap().unwrap();
+        let delivered = CallbackRecord { state: CallbackState::Delivered, ..waiting.record.clone() };
+        records.callback_attempted("j", &waiting, &delivered).await.unwrap();
+        let (job, callback) =
+            (records.versioned_job("j").await.unwrap().unwrap(), records.callback("j").await.unwrap());
+        let callback = callback.unwrap();
+        let of = Settled { job: job.clone(), callback: Some(callback.version) };
+        assert_eq!(records.trim_jobs(vec![Trimmed { of, result: true, log: false }]).await, Ok(1));
+        let replay = records.callback_replay(&job, &callback, &delivered.replayed(9)).await;
+        assert_eq!(replay, Err(StoreError::Conflict(1)));
         assert_eq!(records.outbox_count().await, Ok(0));
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Claim, Records, StoreError, mark, put, read};
+use super::{Claim, Records, StoreError, Versioned, mark, put, read};
 use crate::core::binaries::BlobRef;
 use crate::core::idempotency::Effect;
 use crate::core::jobs::{JobRecord, JobState};
@@ -125,6 +125,10 @@ impl Records {
 
     pub async fn job(&self, id: &str) -> Result<Option<JobRecord>, StoreError> {
         Ok(self.get(&keys::job(id)).await?.map(|v| v.record))
+    }
+
+    pub async fn versioned_job(&self, id: &str) -> Result<Option<Versioned<JobRecord>>, StoreError> {
+        self.get(&keys::job(id)).await
     }
 
     pub async fn job_config(&self, id: &str) -> Result<Option<String>, StoreError> {

@@ -23,7 +23,7 @@ use crate::ports::{Changes, Commit, CommitError, MetaStore, ReadError, Revision,
 use crate::runtime::crash::{self, Side};
 
 pub use holds::Hold;
-pub use retention::Trimmed;
+pub use retention::{Settled, Trimmed};
 pub use timelines::{After, PastAttempt};
 
 pub use idempotency::{Claim, Claims};

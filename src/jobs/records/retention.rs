@@ -7,7 +7,7 @@ use crate::core::binaries::BinaryRecord;
 use crate::core::contexts::{ContextRecord, NameRecord};
 use crate::core::jobs::{JobRecord, ResultPlace};
 use crate::core::keys;
-use crate::ports::{Commit, CommitError, Precondition, Write};
+use crate::ports::{Commit, CommitError, Precondition, Revision, Write};
 
 impl Records {
     /// Jobs that were submitted before the job `before`, newest first.
@@ -47,16 +47,16 @@ impl Records {
 
     /// Removes ended jobs with everything that is kept under their ids. Answers how many: one that changed since it was read
     /// is left for later, and the others go.
-    pub async fn remove_jobs(&self, mut jobs: Vec<Versioned<JobRecord>>) -> Result<usize, StoreError> {
+    pub async fn remove_jobs(&self, mut jobs: Vec<Settled>) -> Result<usize, StoreError> {
         while !jobs.is_empty() {
-            let mut commit = Commit::default();
-            for Versioned { record, version } in &jobs {
-                commit.preconditions.push(Precondition::At(keys::job(&record.id), *version));
+            let (preconditions, owners) = unchanged(jobs.iter());
+            let mut commit = Commit { preconditions, writes: Vec::new() };
+            for Settled { job: Versioned { record, .. }, .. } in &jobs {
                 commit.writes.extend(keys::of_ended_job(record.state.name(), &record.id).map(Write::Delete));
             }
             match self.commit("jobs-remove", commit).await {
                 Ok(_) => return Ok(jobs.len()),
-                Err(CommitError::Conflict(changed)) => drop(jobs.swap_remove(changed)),
+                Err(CommitError::Conflict(changed)) => drop(jobs.swap_remove(owners[changed])),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -66,8 +66,9 @@ impl Records {
     /// Takes results and logs from the records of ended jobs, which stay. As `remove_jobs`.
     pub async fn trim_jobs(&self, mut jobs: Vec<Trimmed>) -> Result<usize, StoreError> {
         while !jobs.is_empty() {
-            let mut commit = Commit::default();
-            for Trimmed { job: Versioned { record, version }, result, log } in &jobs {
+            let (preconditions, owners) = unchanged(jobs.iter().map(|trimmed| &trimmed.of));
+            let mut commit = Commit { preconditions, writes: Vec::new() };
+            for Trimmed { of: Settled { job: Versioned { record, .. }, .. }, result, log } in &jobs {
                 let mut kept = record.clone();
                 if *result {
                     if record.result == Some(ResultPlace::Inline) {
@@ -78,12 +79,11 @@ impl Records {
                 if *log {
                     kept.log = None;
                 }
-                commit.preconditions.push(Precondition::At(keys::job(&record.id), *version));
                 commit.writes.push(put(keys::job(&record.id), &kept));
             }
             match self.commit("jobs-trim", commit).await {
                 Ok(_) => return Ok(jobs.len()),
-                Err(CommitError::Conflict(changed)) => drop(jobs.swap_remove(changed)),
+                Err(CommitError::Conflict(changed)) => drop(jobs.swap_remove(owners[changed])),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -117,10 +117,28 @@ impl Records {
     }
 }
 
+/// That the jobs are as they were read, and for each precondition the index of its job.
+fn unchanged<'a>(jobs: impl Iterator<Item = &'a Settled>) -> (Vec<Precondition>, Vec<usize>) {
+    let of = |(index, Settled { job, callback }): (usize, &Settled)| {
+        let id = &job.record.id;
+        let told = callback.map(|version| (Precondition::At(keys::job_callback(id), version), index));
+        [(Precondition::At(keys::job(id), job.version), index)].into_iter().chain(told)
+    };
+    jobs.enumerate().flat_map(of).unzip()
+}
+
+/// An ended job as it was read.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    pub job: Versioned<JobRecord>,
+    /// The version at which its callback did not wait, where that matters: a replay may follow.
+    pub callback: Option<Revision>,
+}
+
 /// A job that loses its result or its log.
 #[derive(Debug, Clone)]
 pub struct Trimmed {
-    pub job: Versioned<JobRecord>,
+    pub of: Settled,
     pub result: bool,
     pub log: bool,
 }
