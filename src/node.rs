@@ -58,7 +58,8 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let (service, contexts) = build(&config, &data_dir, address, users, serving.clone()).await?;
     let server = tokio::spawn({
         let (settings, service) = (config.http.clone(), service.clone());
-        async move { http::serve(listener, http::router(service), &settings, secure, serving).await }
+        let open = config.security.users_file.is_none();
+        async move { http::serve(listener, http::router(service), &settings, secure, open, serving).await }
     });
     println!("ready {}://{address}", scheme(&config));
     // A closed stdout is no reason not to serve.
@@ -92,7 +93,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
 
 fn users(config: &Config) -> Result<Option<Arc<dyn UserDirectory>>, StartError> {
     let Some(path) = &config.security.users_file else { return Ok(None) };
-    if !config.http.listen.ip().is_loopback() {
+    if !config.http.listen.ip().is_loopback() && config.tls.certificate.is_none() {
         tracing::warn!(listen = %config.http.listen, "passwords and tokens come unencrypted: put TLS in front");
     }
     Ok(Some(Arc::new(UsersFile::open(path, config.security.role_grants())?)))

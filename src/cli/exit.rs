@@ -87,4 +87,16 @@ mod tests {
         assert!(Exit::ALL.is_sorted_by(|a, b| a.code() < b.code()));
         assert!(Exit::help().contains("\n  64  server, config check: the configuration is invalid\n"));
     }
+
+    #[test]
+    fn the_readme_says_the_same() {
+        let readme = include_str!("../../README.md");
+        for exit in Exit::ALL {
+            // Which commands it is of, the table's head says.
+            let of_some = exit.meaning().split_once(": ").filter(|_| exit.code() >= 64);
+            let meaning = of_some.map_or(exit.meaning(), |(_, meaning)| meaning);
+            let row = format!("| {} | {meaning} |", exit.code());
+            assert!(readme.contains(&row), "{row}");
+        }
+    }
 }

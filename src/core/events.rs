@@ -41,12 +41,25 @@ pub struct Touched {
     pub cursor: Option<u64>,
 }
 
+/// A context as a reader calls it, which may be a name or an id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedContext {
+    /// The full name, if it is a name.
+    pub name: String,
+    pub id: String,
+}
+
+impl WantedContext {
+    fn is(&self, name: &str, id: &str) -> bool {
+        self.name == name || self.id == id
+    }
+}
+
 /// What the reader wants to hear of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     pub kinds: Vec<Kind>,
-    /// A context's name or id.
-    pub context: Option<String>,
+    pub context: Option<WantedContext>,
     pub job: Option<String>,
     /// Names of states; empty is any.
     pub states: Vec<String>,
@@ -70,13 +83,13 @@ impl Filter {
 
     pub fn wants_job(&self, job: &JobRecord) -> bool {
         self.may_want(Kind::Job, &job.id)
-            && self.context.as_ref().is_none_or(|context| *context == job.context || *context == job.context_id)
+            && self.context.as_ref().is_none_or(|wanted| wanted.is(&job.context, &job.context_id))
             && self.wants_state(job.state.name())
     }
 
     pub fn wants_context(&self, context: &ContextRecord) -> bool {
         self.may_want(Kind::Context, &context.id)
-            && self.context.as_ref().is_none_or(|wanted| *wanted == context.name || *wanted == context.id)
+            && self.context.as_ref().is_none_or(|wanted| wanted.is(&context.name, &context.id))
             && self.wants_state(context.state.name())
     }
 
@@ -126,6 +139,10 @@ mod tests {
         Filter { kinds: Kind::ALL.to_vec(), ..Filter::default() }
     }
 
+    fn context(said: &str) -> Option<WantedContext> {
+        Some(WantedContext { name: format!("ann~{said}"), id: said.into() })
+    }
+
     fn told(changes: &[(&str, u64)], filter: &Filter) -> Vec<(String, Option<u64>)> {
         touched(changes.iter().copied(), filter).into_iter().map(|t| (t.id, t.cursor)).collect()
     }
@@ -166,11 +183,11 @@ mod tests {
             change(&mut filter);
             filter
         };
-        let running = job("c", "RUNNING");
+        let running = job("ann~c", "RUNNING");
         assert!(all().wants_job(&running));
-        assert!(only(|f| f.context = Some("c".into())).wants_job(&running));
-        assert!(only(|f| f.context = Some("cid".into())).wants_job(&running));
-        assert!(!only(|f| f.context = Some("d".into())).wants_job(&running));
+        assert!(only(|f| f.context = context("c")).wants_job(&running));
+        assert!(only(|f| f.context = context("cid")).wants_job(&running));
+        assert!(!only(|f| f.context = context("d")).wants_job(&running));
         assert!(only(|f| f.states = vec!["running".into()]).wants_job(&running));
         assert!(!only(|f| f.states = vec!["ERROR".into()]).wants_job(&running));
         assert!(!only(|f| f.kinds = vec![Kind::Context]).wants_job(&running));
@@ -181,7 +198,7 @@ mod tests {
     #[test]
     fn of_what_is_gone_only_the_id_can_be_wanted() {
         assert!(all().wants_removed(Kind::Job, "1"));
-        let of_context = Filter { context: Some("c".into()), ..all() };
+        let of_context = Filter { context: context("c"), ..all() };
         assert!(!of_context.wants_removed(Kind::Job, "1"));
         let of_job = Filter { job: Some("1".into()), ..all() };
         assert!(of_job.wants_removed(Kind::Job, "1") && !of_job.wants_removed(Kind::Job, "2"));

@@ -2,6 +2,8 @@
 //!
 //! Browsers say where a request comes from (`Sec-Fetch-Site`, `Origin`); other clients say neither, and are not concerned.
 //! Against pages whose own name was made to point here (DNS rebinding) browsers may use only known names for this server.
+//! A page that came over plain HTTP is told of by no header when it only reads: where nothing but the network lets clients
+//! in, the name counts in every request.
 
 use axum::http::{HeaderMap, Method, header};
 
@@ -10,7 +12,7 @@ use axum::http::{HeaderMap, Method, header};
 pub enum Foreign {
     /// Another site's page asks for a change.
     Origin,
-    /// The browser knows this server under a name that is not in `http.hosts`.
+    /// The client knows this server under a name that is not in `http.hosts`.
     Host,
 }
 
@@ -18,7 +20,7 @@ impl Foreign {
     pub fn text(&self) -> &'static str {
         match self {
             Self::Origin => "A page of another site asked for this; http.cors-origins says which may.",
-            Self::Host => "Browsers may not call this server by that name; http.hosts says by which they may.",
+            Self::Host => "This server may not be called by that name; http.hosts says by which it may.",
         }
     }
 }
@@ -42,6 +44,12 @@ pub fn check(method: &Method, headers: &HeaderMap, origins: &[String], hosts: &[
     };
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
     if welcome || reads { Ok(()) } else { Err(Foreign::Origin) }
+}
+
+/// Of any client: whether it calls this server by a name that it has. A browser always says one.
+pub fn check_host(headers: &HeaderMap, hosts: &[String]) -> Result<(), Foreign> {
+    let Some(host) = headers.get(header::HOST) else { return Ok(()) };
+    if host.to_str().is_ok_and(|host| is_known(host, hosts)) { Ok(()) } else { Err(Foreign::Host) }
 }
 
 /// No page's name is an address or `localhost`.
@@ -99,5 +107,19 @@ mod tests {
         for known in ["localhost:8090", "[::1]:8090", "10.1.2.3", "JOBS.example.org:80"] {
             assert_eq!(asked(&Method::GET, &[("host", known), ("sec-fetch-site", "none")]), Ok(()), "{known}");
         }
+    }
+    #[test]
+    fn a_rebound_page_over_plain_http_is_known_by_the_host_alone() {
+        let asked = |host: &str| {
+            let headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
+            check_host(&headers, &["jobs.example.org".into()])
+        };
+        for unknown in ["evil.example:8090", "localhost.evil.example", "127.0.0.1.evil.example:80", ""] {
+            assert_eq!(asked(unknown), Err(Foreign::Host), "{unknown}");
+        }
+        for known in ["localhost:8090", "127.0.0.1:8090", "[::1]:8090", "jobs.example.org"] {
+            assert_eq!(asked(known), Ok(()), "{known}");
+        }
+        assert_eq!(check_host(&HeaderMap::new(), &[]), Ok(()));
     }
 }

@@ -32,7 +32,7 @@ use crate::runtime::tls::Renewed;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause after the system refused a connection (no descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Asked by probes, and by drivers, which have secrets of their own: no certificate is needed.
+/// Asked by probes, and by drivers, which have secrets of their own: no certificate is needed, nor a known name.
 const WITHOUT_CERTIFICATE: [&str; 4] = ["/ping", "/healthz", "/readyz", "/v1/drivers/"];
 /// Answered however busy the server is, and while it stops.
 const ALWAYS: [&str; 5] = ["/ping", "/healthz", "/readyz", "/metrics", "/v1/drivers/"];
@@ -53,17 +53,20 @@ struct Door {
     router: Router,
     requests: Arc<Semaphore>,
     certificate_required: bool,
+    /// Whether nothing but loopback keeps others out, so that no page may come in through its reader's browser.
+    host_counts: bool,
     settings: Arc<Http>,
     drain: Drain,
 }
 
 /// Serves until `serving` turns false; then ends what is under way, within the grace. Drivers need the listener for that:
-/// jobs end with logs and results that come over new connections.
+/// jobs end with logs and results that come over new connections. `open`: clients need not say who they are.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     settings: &Http,
     secure: Option<Secure>,
+    open: bool,
     serving: watch::Receiver<bool>,
 ) {
     let tracker = TaskTracker::new();
@@ -71,9 +74,12 @@ pub async fn serve(
     let requests = Arc::new(Semaphore::new(settings.max_requests));
     let certificate_required = secure.as_ref().is_some_and(|secure| secure.certificate_required);
     let tls = secure.map(|secure| secure.config);
+    let loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+    let host_counts = open && loopback && tls.is_none();
     let drain = Drain::new(serving);
-    let door =
-        Door { router, requests, certificate_required, settings: Arc::new(settings.clone()), drain: drain.clone() };
+    let settings = Arc::new(settings.clone());
+    let shutdown_grace = settings.shutdown_grace;
+    let door = Door { router, requests, certificate_required, host_counts, settings, drain: drain.clone() };
     // Cancelled when only connections at rest are left, and drivers' transfers.
     let closing = CancellationToken::new();
     let accepting = async {
@@ -90,7 +96,7 @@ pub async fn serve(
     };
     let left = tokio::select! {
         () = accepting => return,
-        left = drained(&drain, settings.shutdown_grace) => left,
+        left = drained(&drain, shutdown_grace) => left,
     };
     drop(listener);
     closing.cancel();
@@ -191,7 +197,10 @@ async fn answer_in_time(door: Door, mut request: Request<Body>) -> Result<Respon
         }
     }
     let Http { cors_origins, hosts, .. } = &*door.settings;
-    if let Err(foreign) = browser::check(request.method(), request.headers(), cors_origins, hosts) {
+    let any_host = !door.host_counts || is_for(&request, &WITHOUT_CERTIFICATE);
+    let named = if any_host { Ok(()) } else { browser::check_host(request.headers(), hosts) };
+    let checked = named.and_then(|()| browser::check(request.method(), request.headers(), cors_origins, hosts));
+    if let Err(foreign) = checked {
         return Ok(answer::text(StatusCode::FORBIDDEN, foreign.text()));
     }
     door.router.oneshot(request).await

@@ -26,7 +26,6 @@ pub const COMMITS: &[&str] = &[
     "callback-retry",
     "callback-given-up",
     "callback-replay",
-    "callback-orphan",
     // Idempotency keys that are no part of another commit.
     "idempotency-claim",
     "idempotency-expire",

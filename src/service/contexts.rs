@@ -35,7 +35,10 @@ impl Service {
     /// The newest context of that name, also after it ended.
     pub async fn context(&self, who: &Principal, name: &str) -> Result<ContextRecord, ServiceError> {
         self.permit(who, Permission::ContextsRead)?;
-        let found = self.records.context_named(&self.full_name(who, name)).await?;
+        let mut found = self.records.context_named(&self.full_name(who, name)).await?;
+        if found.is_none() && self.reaches_others(who) {
+            found = self.records.context_named(name).await?;
+        }
         found.ok_or_else(|| ServiceError::ContextUnknown(name.into()))
     }
 
@@ -128,13 +131,19 @@ impl Service {
 
     pub async fn stop_context(&self, who: &Principal, name: &str, force: bool) -> Result<Stopped, ServiceError> {
         self.permit(who, Permission::ContextsStop)?;
-        let full_name = self.full_name(who, name);
-        let handle = self.contexts.registry().named(&full_name);
-        let handle = handle.ok_or_else(|| ServiceError::ContextNotFound(name.into()))?;
+        let handle = self.to_stop(who, name)?;
         let id = handle.id.clone();
         // Also when the caller goes away: a stop that has begun is finished.
         let stop = tokio::spawn(async move { stop_and_wait(&handle, force).await });
         self.await_stop(&id, stop).await
+    }
+
+    /// One's own context of that name first; who reaches those of others says the full name.
+    pub(super) fn to_stop(&self, who: &Principal, name: &str) -> Result<Arc<ContextHandle>, ServiceError> {
+        let registry = self.contexts.registry();
+        let of_others = || if self.reaches_others(who) { registry.named(name) } else { None };
+        let found = registry.named(&self.full_name(who, name)).or_else(of_others);
+        found.ok_or_else(|| ServiceError::ContextNotFound(name.into()))
     }
 
     /// Waits for the end of a stop, but not for long.

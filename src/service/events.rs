@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
 use super::{Permission, Principal, Service, ServiceError};
 use crate::core::binaries::BinaryRecord;
 use crate::core::contexts::{ContextRecord, ContextState};
-use crate::core::events::{Filter, Kind, Touched, touched};
+use crate::core::events::{Filter, Kind, Touched, WantedContext, touched};
 use crate::core::jobs::{JobRecord, JobState};
 use crate::jobs::StoreError;
 use crate::ports::{Change, Changes, Revision};
@@ -49,6 +49,7 @@ pub enum Event {
 
 struct Stream {
     service: Service,
+    who: Principal,
     filter: Filter,
     cursor: u64,
     began: broadcast::Receiver<Arc<str>>,
@@ -83,7 +84,8 @@ impl Service {
         };
         let (sender, receiver) = mpsc::channel(WAITING);
         let quiet_at = clock::instant();
-        let stream = Stream { service: self.clone(), filter, cursor, began, sender, quiet_at, _permit: permit };
+        let (service, who) = (self.clone(), who.clone());
+        let stream = Stream { service, who, filter, cursor, began, sender, quiet_at, _permit: permit };
         tokio::spawn(stream.run(present));
         Ok(receiver)
     }
@@ -118,7 +120,9 @@ impl Service {
         if let Some(unknown) = states.iter().find(|name| !known(name)) {
             return Err(malformed("state", unknown, "a list of states of jobs and contexts"));
         }
-        Ok(Filter { kinds, context: wish.context.clone(), job: wish.job.clone(), states })
+        let context = wish.context.as_ref();
+        let context = context.map(|said| WantedContext { name: self.full_name(who, said), id: said.clone() });
+        Ok(Filter { kinds, context, job: wish.job.clone(), states })
     }
 }
 
@@ -195,16 +199,22 @@ impl Stream {
                     self.filter.wants_job(&job).then(|| Event::Job(Box::new(job), cursor))
                 })
             }
-            Kind::Context => records
-                .context(&id)
-                .await?
-                .map(|context| self.filter.wants_context(&context).then(|| Event::Context(Box::new(context), cursor))),
+            Kind::Context => records.context(&id).await?.map(|context| {
+                let shown = self.shown(context)?;
+                Some(Event::Context(Box::new(shown), cursor))
+            }),
             Kind::Binary => {
                 records.binary(&id).await?.map(|binary| Some(Event::Binary(Box::new(binary.record), cursor)))
             }
         };
         let removed = || self.filter.wants_removed(kind, &id).then(|| Event::Removed(kind, id.clone(), cursor));
         Ok(event.unwrap_or_else(removed))
+    }
+
+    /// The context as the reader knows it, if it is wanted and for the reader.
+    fn shown(&self, context: ContextRecord) -> Option<ContextRecord> {
+        let name = self.service.shown_name(&self.who, &context.name)?;
+        self.filter.wants_context(&context).then_some(ContextRecord { name, ..context })
     }
 
     async fn began(&mut self, id: &str) -> Result<(), Over> {

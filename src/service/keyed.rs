@@ -135,10 +135,9 @@ impl Service {
     ) -> Result<Stopped, ServiceError> {
         let Some(keyed) = keyed else { return self.stop_context(who, name, force).await };
         self.permit(who, Permission::ContextsStop)?;
-        let (full_name, name) = (self.full_name(who, name), name.to_owned());
+        let (asker, name) = (who.clone(), name.to_owned());
         let decided = self.once(who, &keyed, NO_BODY, |service, claim| async move {
-            let handle = service.contexts.registry().named(&full_name);
-            let handle = handle.ok_or(ServiceError::ContextNotFound(name))?;
+            let handle = service.to_stop(&asker, &name)?;
             let contexts = vec![handle.id.clone()];
             service.records.claim(&claim, Effect::StopContexts { contexts }).await?;
             let id = handle.id.clone();

@@ -57,6 +57,11 @@ impl Service {
         if self.config.security.use_as_proxy_user { user_prefix(&who.name) + name } else { name.to_owned() }
     }
 
+    /// Whether who asks may name the contexts of others, in full: who may stop them all may stop one.
+    pub(super) fn reaches_others(&self, who: &Principal) -> bool {
+        self.config.security.use_as_proxy_user && who.grants.allows(Permission::ContextsReset)
+    }
+
     /// The name as who asks knows it; `None` for a context that is not for them.
     pub(super) fn shown_name(&self, who: &Principal, full_name: &str) -> Option<String> {
         if self.config.security.use_as_proxy_user {

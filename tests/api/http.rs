@@ -53,11 +53,11 @@ async fn one_connection_serves_many_requests() {
     let server = Server::start();
     let mut connection = Connection::to(&server).await;
     for _ in 0..3 {
-        connection.send("GET /jobs HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        connection.send("GET /jobs HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         let answer = connection.answer().await;
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("[]"), "{answer}");
     }
-    connection.send("GET /nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    connection.send("GET /nothing HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     assert!(connection.rest().await.starts_with("HTTP/1.1 404 "));
 }
 
@@ -129,10 +129,10 @@ async fn a_star_is_any_origin_and_is_echoed() {
 async fn more_connections_than_may_be_open_wait() {
     let server = Server::with(&["http.max-connections=1"]);
     let mut first = Connection::to(&server).await;
-    first.send("GET /ping HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    first.send("GET /ping HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     first.answer().await;
     let mut second = Connection::to(&server).await;
-    second.send("GET /ping HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    second.send("GET /ping HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     drop(first);
     assert!(second.rest().await.ends_with("pong"));
 }
@@ -154,12 +154,30 @@ async fn a_page_of_another_site_can_start_and_delete_nothing() {
 }
 
 #[tokio::test]
+async fn a_page_whose_name_was_made_to_point_here_reads_and_changes_nothing() {
+    let server = Server::with(&["http.hosts=[\"jobs.example.org\"]"]);
+    let by = |name, path| Reply::to(server.request(Method::GET, path).header("host", name));
+    for path in ["/", "/jobs", "/contexts?_method=PUT&reset=reboot", "/v1/events", "/nothing"] {
+        let reply = by("evil.example:8090", path).await;
+        reply.is_text(403, "This server may not be called by that name; http.hosts says by which it may.");
+    }
+    for name in ["localhost:1", "[::1]:1", "jobs.example.org"] {
+        by(name, "/jobs").await.json(200);
+    }
+    // Probes say what they like, and HTTP/1.0 may say no name at all.
+    assert_eq!(by("evil.example", "/ping").await.status, 200);
+    let mut nameless = Connection::to(&server).await;
+    nameless.send("GET /jobs HTTP/1.0\r\n\r\n").await;
+    assert!(nameless.rest().await.ends_with("[]"));
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_is_given_up() {
     let server = Server::with(&["http.body-timeout=\"300ms\"", "http.max-requests=2"]);
     let mut silent = Vec::new();
     for _ in 0..2 {
         let mut connection = Connection::to(&server).await;
-        connection.send("POST /jobs HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\na").await;
+        connection.send("POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\na").await;
         silent.push(connection);
     }
     for mut connection in silent {

@@ -14,7 +14,7 @@ async fn begin_to_stop(server: &Server) {
 }
 
 fn head(path: &str, more: &str) -> String {
-    format!("POST {path} HTTP/1.1\r\nhost: x\r\n{more}\r\n\r\n")
+    format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n{more}\r\n\r\n")
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn who_comes_during_a_stop_is_sent_away_and_probes_are_answered() {
     let asked = tokio::spawn(server.request(Method::POST, path).body(gate.config().to_string()).send());
     gate.reached().await;
     let mut idle = Connection::to(&server).await;
-    idle.send("GET /ping HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    idle.send("GET /ping HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     idle.answer().await;
     begin_to_stop(&server).await;
     let refused = server.get("/jobs").await;

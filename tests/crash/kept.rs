@@ -13,7 +13,7 @@ impl World {
     pub async fn forget_jobs(&mut self) {
         self.upload("jobs", jobs()).await;
         self.open_with("c", "").await;
-        // Their callbacks wait longer than they are kept.
+        // They are kept until their callbacks have come.
         self.peer.answer("/busy", 503);
         let path = asked("Prints", &format!("&sync=true&timeout=80&callbackUrl={}/busy", self.peer.url));
         let mut ids = Vec::new();
@@ -23,10 +23,11 @@ impl World {
             ids.push(reply.json()["jobId"].as_str().unwrap().to_owned());
             self.check().await;
         }
+        assert_eq!(self.get("/jobs").await.json().as_array().unwrap().len(), 7);
+        self.peer.answer("/busy", 200);
         eventually("two jobs", async || self.get("/jobs").await.json().as_array().unwrap().len() == 2).await;
         let last = ids.pop().unwrap();
         eventually("no result", async || self.get(&format!("/v1/jobs/{last}/result")).await.status == 404).await;
-        self.peer.answer("/busy", 200);
         eventually("an empty outbox", async || {
             self.get("/metrics").await.text().lines().any(|line| line == "doyen_callbacks_waiting 0")
         })

@@ -32,7 +32,7 @@ impl Scenario {
             _ if FIRST_START.contains(&point) => &[Self::FirstStart],
             "job-enqueue" | "jobs-assign" => &[Self::Queue],
             "context-restart" | "context-relaunch" | "job-retry" | "job-reassign" => &[Self::LostDrivers],
-            "callback-orphan" | "jobs-remove" | "jobs-trim" => &[Self::OldJobs],
+            "jobs-remove" | "jobs-trim" => &[Self::OldJobs],
             "context-remove" | "binary-remove" => &[Self::OldRest],
             "idempotency-claim" | "idempotency-expire" => &[Self::Keys],
             "binary-put" | "binary-delete" | "context-create" | "job-submit" | "data-rename" => {

@@ -64,7 +64,7 @@ fn an_upload_that_is_cut_in_the_middle_keeps_the_older_content() {
     let (before, files) = (server.get("/binaries/app").expect(200), stored(&server));
     let newer = wheel(&[("new.py", vec![b'#'; 100_000])]);
     for name in ["app", "other"] {
-        let head = format!("POST /binaries/{name} HTTP/1.1\r\nHost: x\r\nContent-Type: {WHEEL}\r\n");
+        let head = format!("POST /binaries/{name} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {WHEEL}\r\n");
         let sized = format!("{head}Content-Length: {}\r\n\r\n", newer.len() + 1000);
         let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", newer.len());
         for head in [sized, chunked] {

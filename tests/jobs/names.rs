@@ -66,7 +66,7 @@ fn directories_as_names_are_refused() {
     for name in ["%2E%2E", "%2E"] {
         for kind in ["binaries", "contexts", "data"] {
             // Not by a client that knows about paths.
-            let head = format!("POST /{kind}/{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+            let head = format!("POST /{kind}/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
             let answer = server.raw(format!("{head}Content-Type: {WHEEL}\r\nContent-Length: 0\r\n\r\n").as_bytes());
             assert!(answer.starts_with("HTTP/1.1 400 "), "{kind} {name}: {answer}");
         }

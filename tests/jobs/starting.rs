@@ -133,7 +133,7 @@ fn a_context_that_is_stopped_while_it_starts() {
 fn a_server_that_is_stopped_while_a_context_starts_leaves_nothing() {
     let server = Server::with(&SLOW);
     let path = "/contexts/slow?context-factory=slow";
-    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
     let mut client = std::net::TcpStream::connect(server.address()).unwrap();
     std::io::Write::write_all(&mut client, head.as_bytes()).unwrap();
     eventually("the driver", || (server.shims().len() == 1).then_some(()));

@@ -112,7 +112,7 @@ impl Records {
     /// Deletes a key of the outbox that no callback's record knows: its job was deleted.
     pub async fn drop_from_outbox(&self, key: &str) -> Result<(), StoreError> {
         let writes = vec![Write::Delete(key.to_owned())];
-        self.commit("callback-orphan", Commit { preconditions: Vec::new(), writes }).await?;
+        self.commit("callback-given-up", Commit { preconditions: Vec::new(), writes }).await?;
         Ok(())
     }
 }

@@ -37,8 +37,9 @@ async fn names_that_stand_for_directories_are_refused() {
     let server = Server::start();
     for name in ["%2E", "%2e%2E"] {
         let mut connection = Connection::to(&server).await;
-        let head =
-            format!("POST /binaries/{name} HTTP/1.1\r\nhost: x\r\ncontent-type: {WHEEL}\r\ncontent-length: 0\r\n\r\n");
+        let head = format!(
+            "POST /binaries/{name} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {WHEEL}\r\ncontent-length: 0\r\n\r\n"
+        );
         connection.send(head).await;
         let answer = connection.answer().await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");

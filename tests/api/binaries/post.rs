@@ -88,7 +88,7 @@ async fn a_length_beyond_the_limit_is_413_before_the_content_is_asked_for() {
     for path in ["/binaries/x", "/data/x"] {
         let mut connection = Connection::to(&server).await;
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {WHEEL}\r\ncontent-length: 100001\r\nexpect: 100-continue\r\n\r\n"
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {WHEEL}\r\ncontent-length: 100001\r\nexpect: 100-continue\r\n\r\n"
         );
         connection.send(head).await;
         let answer = connection.answer().await;
@@ -102,7 +102,7 @@ async fn a_client_that_waits_for_100_continue_gets_it() {
     let mut connection = Connection::to(&server).await;
     let content = jobs();
     let head = format!(
-        "POST /binaries/x HTTP/1.1\r\nhost: x\r\ncontent-type: {WHEEL}\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        "POST /binaries/x HTTP/1.1\r\nhost: localhost\r\ncontent-type: {WHEEL}\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
         content.len()
     );
     connection.send(head).await;
@@ -115,8 +115,9 @@ async fn a_client_that_waits_for_100_continue_gets_it() {
 async fn an_upload_that_is_cut_leaves_nothing() {
     let server = Server::start();
     let mut connection = Connection::to(&server).await;
-    let head =
-        format!("POST /binaries/x HTTP/1.1\r\nhost: x\r\ncontent-type: {WHEEL}\r\ncontent-length: 9000000\r\n\r\n");
+    let head = format!(
+        "POST /binaries/x HTTP/1.1\r\nhost: localhost\r\ncontent-type: {WHEEL}\r\ncontent-length: 9000000\r\n\r\n"
+    );
     connection.send(head).await;
     connection.send(b"PK\x03\x04").await;
     connection.send(vec![7; 4 * MIB]).await;

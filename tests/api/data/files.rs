@@ -93,7 +93,7 @@ async fn what_is_too_large_or_cut_leaves_nothing() {
     }
     let files = || fs::read_dir(server.place().path("data/data")).unwrap().count();
     let mut connection = Connection::to(&server).await;
-    connection.send("POST /data/x HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\nabc").await;
+    connection.send("POST /data/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100000\r\n\r\nabc").await;
     eventually("the file's begin", || async { files() == 1 }).await;
     assert_eq!(server.get("/data").await.json(200), json!([]));
     drop(connection);

@@ -33,7 +33,7 @@ async fn of_twenty_one_does_it_and_all_are_answered_alike() {
 async fn upload_under_way(server: &Server, content: &[u8]) -> Connection {
     let mut connection = Connection::to(server).await;
     let head = format!(
-        "POST /binaries/a HTTP/1.1\r\nhost: h\r\nidempotency-key: k\r\ncontent-type: {WHEEL}\r\ncontent-length: {}\r\n\r\n",
+        "POST /binaries/a HTTP/1.1\r\nhost: localhost\r\nidempotency-key: k\r\ncontent-type: {WHEEL}\r\ncontent-length: {}\r\n\r\n",
         content.len()
     );
     connection.send(head).await;

@@ -57,11 +57,11 @@ async fn a_sync_job_is_waited_for_again_and_again() {
     let mut second = Connection::to(&mortal.server).await;
     second
         .send(format!(
-            "POST {WAITS} HTTP/1.1\r\nhost: h\r\nidempotency-key: k\r\ncontent-length: {length}\r\n\r\n{body}"
+            "POST {WAITS} HTTP/1.1\r\nhost: localhost\r\nidempotency-key: k\r\ncontent-length: {length}\r\n\r\n{body}"
         ))
         .await;
     let mut third = Connection::to(&mortal.server).await;
-    third.send(format!("GET {path} HTTP/1.1\r\nhost: h\r\n\r\n")).await;
+    third.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
     let mortal = mortal.killed().await;
 
     let request = keyed(&mortal.server, Method::POST, WAITS, "k").body(body.clone());

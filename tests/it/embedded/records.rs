@@ -11,7 +11,7 @@ use doyen::core::contexts::{Attachment, ContextRecord, ContextState};
 use doyen::core::idempotency::{Effect, Fingerprint};
 use doyen::core::jobs::{JobRecord, Outcome, Queued};
 use doyen::core::keys;
-use doyen::jobs::records::Trimmed;
+use doyen::jobs::records::{Settled, Trimmed};
 use doyen::jobs::{Claim, Records, StoreError};
 use doyen::ports::MetaStore;
 use doyen::runtime::crash::COMMITS;
@@ -20,7 +20,7 @@ use serde_json::json;
 use super::disk::{Disk, Fault};
 
 /// A life in the order of its commits; every kind is in it.
-const LIFE: [&str; 32] = [
+const LIFE: [&str; 31] = [
     "binary-put",
     "context-create",
     "context-attach",
@@ -46,7 +46,6 @@ const LIFE: [&str; 32] = [
     "token-revoke",
     "jobs-trim",
     "jobs-remove",
-    "callback-orphan",
     "binary-delete",
     "binary-put",
     "binary-remove",
@@ -129,16 +128,19 @@ async fn act(name: &str, store: &Arc<EmbeddedStore>) -> Result<(), StoreError> {
 
 /// What follows the job's end.
 async fn act_later(name: &str, records: &Records) -> Result<(), StoreError> {
-    let ended = async || records.jobs_before(Some("j2"), 1).await.map(|mut jobs| jobs.remove(0));
+    let job = async || records.jobs_before(Some("j2"), 1).await.map(|mut jobs| jobs.remove(0));
+    let settled = async || {
+        let callback = records.callback("j1").await?.map(|found| found.version);
+        Ok::<_, StoreError>(Settled { job: job().await?, callback })
+    };
     match name {
         "callback-retry" => attempt(records, Decision::Retry { after: Duration::from_secs(1) }).await,
         "callback-given-up" => attempt(records, Decision::GiveUp).await,
         "callback-delivered" => attempt(records, Decision::Delivered).await,
         "callback-replay" => {
             let before = records.callback("j1").await?.unwrap();
-            records.callback_replay("j1", &before, &before.record.replayed(9)).await
+            records.callback_replay(&job().await?, &before, &before.record.replayed(9)).await
         }
-        "callback-orphan" => records.drop_from_outbox(&records.outbox_of("h:80", 1).await?[0].0).await,
         "idempotency-claim" => {
             let fingerprint = Fingerprint { request: String::new(), body: String::new() };
             let claim = Claim { id: "k".into(), principal: "p".into(), fingerprint, created_ms: 1, replaces: None };
@@ -148,10 +150,10 @@ async fn act_later(name: &str, records: &Records) -> Result<(), StoreError> {
         "token-create" => records.create_token(&token(), &[], None).await,
         "token-revoke" => records.delete_token("t1", None).await,
         "jobs-trim" => {
-            let trimmed = Trimmed { job: ended().await?, result: true, log: true };
+            let trimmed = Trimmed { of: settled().await?, result: true, log: true };
             records.trim_jobs(vec![trimmed]).await.map(drop)
         }
-        "jobs-remove" => records.remove_jobs(vec![ended().await?]).await.map(drop),
+        "jobs-remove" => records.remove_jobs(vec![settled().await?]).await.map(drop),
         other => panic!("add the commit {other} to LIFE and here"),
     }
 }
