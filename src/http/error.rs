@@ -111,6 +111,13 @@ fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
             let text = format!("Too many {what} jobs ({max}) of user '{principal}'");
             (S::SERVICE_UNAVAILABLE, "too-many-jobs", Said::Plain("NO SLOTS AVAILABLE", text))
         }
+        E::RetriesUnsupervised(context) => {
+            let text = format!(
+                "Context {context} is not supervised: its jobs are lost with its driver, and cannot run again. \
+                 Submit without retries, with retry-on=any, or to a context with supervise=true"
+            );
+            (S::BAD_REQUEST, "retries-unsupervised", error(text))
+        }
         E::SyncTimeout { job } => {
             let text = format!(
                 "Request timed out. Try using the /jobs/<jobID>, /jobs APIs to get status/results. Job {job} goes on."

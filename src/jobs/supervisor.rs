@@ -321,6 +321,7 @@ async fn start(
         is_python,
         max_jobs: record.max_jobs,
         queues: record.queue,
+        is_supervised: record.life.supervise,
         queue,
         phase: phase_view,
         actor,

@@ -70,6 +70,8 @@ pub enum ServiceError {
     /// `what` is `active` or `queued`.
     #[error("too many {what} jobs ({max}) of user '{principal}'")]
     TooManyJobs { principal: String, what: &'static str, max: usize },
+    #[error("retries were asked for in context {0}, which is not supervised")]
+    RetriesUnsupervised(String),
     #[error("the job did not end in time")]
     SyncTimeout { job: String },
     #[error("the callback URL is refused: {0}")]

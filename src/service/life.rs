@@ -93,6 +93,12 @@ pub fn retry(wished: &WishedRetry, body: &Object, config: &Config) -> Result<Ret
     Ok(Retry { retries, backoff_ms: ms(backoff), on })
 }
 
+/// Whether the request itself asks for retries of a job that is lost with its driver, be they possible or not. `retry` is what was read of it.
+pub fn insists(wished: &WishedRetry, body: &Object, retry: &Retry) -> bool {
+    let said = wished.retries.is_some() || text(body, &format!("{IN_BODY}.retries")).is_some();
+    said && !retry.is_none() && retry.on == RetryOn::Loss
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,5 +150,18 @@ mod tests {
             let wished = WishedRetry { retries: Some(wrong.into()), ..WishedRetry::default() };
             assert!(retry(&wished, &body, &Config::default()).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn only_the_request_itself_insists_on_retries_after_a_loss() {
+        let mut config = Config::default();
+        config.jobs.retries = 4;
+        let asks = |query: &str, body: &str| {
+            let wished = WishedRetry { retries: (!query.is_empty()).then(|| query.into()), ..WishedRetry::default() };
+            let body = object(body);
+            insists(&wished, &body, &retry(&wished, &body, &config).unwrap())
+        };
+        assert!(asks("1", "") && asks("", "doyen.retries = 1"));
+        assert!(!asks("", "") && !asks("0", "") && !asks("1", "doyen.retry-on = any") && !asks("", "retries = 1"));
     }
 }

@@ -115,7 +115,11 @@ impl Service {
     ) -> Result<Arc<ContextHandle>, ServiceError> {
         if let Some(name) = &submission.context {
             let handle = self.contexts.registry().named(&self.full_name(who, name));
-            return handle.ok_or_else(|| ServiceError::ContextNotFound(name.clone()));
+            let handle = handle.ok_or_else(|| ServiceError::ContextNotFound(name.clone()))?;
+            if !handle.is_supervised && life::insists(&submission.retry, &submission.body, retry) {
+                return Err(ServiceError::RetriesUnsupervised(name.clone()));
+            }
+            return Ok(handle);
         }
         let id = random::id();
         let proxy_user = self.proxy_user(who, submission.proxy_user.as_deref());

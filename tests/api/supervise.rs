@@ -311,6 +311,24 @@ async fn settings_and_parameters_that_are_wrong() {
     }
 }
 
+#[tokio::test]
+async fn retries_that_no_loss_would_bring_are_refused_but_the_servers_default_fails_nobody() {
+    let server = Server::with_context(&["jobs.retries=1"]).await;
+    let submit = async |query: &str, body: &str| {
+        let path = format!("/jobs?appName=jobs&classPath=jobs.Echo&context=c{query}");
+        server.post(&path, body.to_owned()).await
+    };
+    for (query, body) in [("&retries=2", ""), ("&retries=2&queue=true", ""), ("", "doyen.retries = 2")] {
+        let reply = submit(query, body).await;
+        assert_eq!(reply.status, 400, "{query}: {}", reply.text());
+        assert!(reply.text().contains("Context c is not supervised"), "{}", reply.text());
+    }
+    for query in ["", "&retries=0", "&retries=2&retry-on=any"] {
+        let reply = submit(query, "").await;
+        assert_eq!(reply.status, 202, "{query}: {}", reply.text());
+    }
+}
+
 /// A driver that the test plays, by attaching in the place of the real one.
 struct Played(tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>);
 

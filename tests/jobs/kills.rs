@@ -24,7 +24,7 @@ fn context(server: &Server, state: &str, attempt: u32) -> Value {
 }
 
 #[test]
-fn a_killed_jvm_fails_the_job_with_the_reason_and_a_supervised_context_gets_another_until_it_is_given_up() {
+fn a_killed_jvm_fails_jobs_or_has_them_run_again_in_the_next_of_a_supervised_context_until_it_is_given_up() {
     let server = Server::with(&[
         &format!("drivers.pyspark.executable={:?}", python("DOYEN_PYSPARK_PYTHON")),
         "drivers.pyspark.settings.\"spark.master\"=\"local[2]\"",
@@ -35,13 +35,29 @@ fn a_killed_jvm_fails_the_job_with_the_reason_and_a_supervised_context_gets_anot
     let body = json!({"file": directory.path().join("never")}).to_string();
     let id = server.submit("c", APP, "bad.Waits", &body);
     server.until_written(&id, "waiting");
+    // One that is in Python when it is lost, and one that speaks with Spark.
+    let waits = json!({"file": directory.path().join("a"), "doyen": {"retries": 1}}).to_string();
+    let waits = server.submit("c", APP, "bad.Waits", &waits);
+    server.until_written(&waits, "waiting");
+    let counts = json!({"file": directory.path().join("b"), "doyen": {"retries": 1}}).to_string();
+    let counts = server.submit("c", APP, "spark_jobs.CountsUntil", &counts);
+    server.until_written(&counts, "counting");
     assert!(processes::signal(jvm(&server), Signal::KILL));
     let job = server.end_of(&id);
     assert_eq!(job["status"], "ERROR");
     assert!(job["result"]["message"].as_str().unwrap().contains("JVM"), "{job}");
+    assert_eq!(job["result"]["errorClass"], "DriverExited", "{job}");
 
     let again = context(&server, "RUNNING", 2);
     assert!(again["lost"]["message"].as_str().unwrap().contains("JVM"), "{again}");
+    for (file, job) in [("a", &waits), ("b", &counts)] {
+        std::fs::write(directory.path().join(file), "").unwrap();
+        assert_eq!(server.end_of(job)["status"], "FINISHED");
+        let job = server.get(&format!("/v1/jobs/{job}")).expect(200);
+        assert_eq!(job["attempts"].as_array().unwrap().len(), 1, "{job}");
+        let why = job["attempts"][0]["why"].as_str().unwrap();
+        assert!(why.contains("the context has ended: the JVM of Spark has ended"), "{job}");
+    }
     let counted = server.run_in("c", "spark_jobs.CountWords", json!({"text": "to be or not to be"}).to_string());
     assert_eq!(counted.expect(200)["result"]["sql"]["to"], 2);
 

@@ -18,7 +18,7 @@ from collections import deque
 
 from . import binaries, wire
 from .channel import Channel
-from .failures import JobFailure, error_of
+from .failures import JobFailure, error_of, lost_with
 from .joblog import hide_if_empty, scratch_path, show
 from .loop import Loop
 from .pool import Pool, Run, Worker
@@ -31,6 +31,8 @@ ZYGOTE_FORKS_AT_ONCE = {"python": 8, "pyspark": 2}
 MAX_STARTS_FAILED = 3
 PAUSE_AFTER_FAILED_STARTS = 5.0
 STOP_CANCEL_SECONDS = 5.0
+# A job has met the end of Spark: within this time the session says the reason, when the JVM has ended.
+MISSED_SECONDS = 2.0
 # A job that runs for longer than this is worth an `accepted`, and a log that can be seen.
 MOMENT_SECONDS = 0.01
 MAX_WORKERS = 4096
@@ -291,7 +293,9 @@ class Dispatcher:
                     self._tell("failed", job=run.job, error=json.loads(frame[1:]))
                 else:
                     self._shim.write(frame[1:] + b"\n")
-                self._on_free(worker, retired=mark == wire.END_RETIRED)
+                self._on_free(worker, retired=mark != wire.END)
+                if mark == wire.END_LOST:
+                    self._on_spark_missed()
 
     def _on_hello(self, worker, pid):
         self._starts_failed = 0
@@ -427,14 +431,20 @@ class Dispatcher:
             self._loop.help(self._helpers, lambda trash=trash: shutil.rmtree(trash, ignore_errors=True))
 
     def _when_spark_is_lost(self, reason):
-        """Called in a thread of the session."""
+        """Called in any thread."""
         self._loop.post(lambda: None if self._stopping else self._collapse(reason))
+
+    def _on_spark_missed(self):
+        """A job was lost with Spark. Also when the JVM is still there, this driver has to end, for the server waits for that."""
+        reason = "Spark has stopped, or can no longer be reached"
+        self._loop.after(MISSED_SECONDS, lambda: self._when_spark_is_lost(reason))
 
     def _collapse(self, reason):
         """The context cannot go on: fail what runs, and end."""
         say(reason)
         for run in list(self._runs.values()):
-            self._fail(run, JobFailure("the context has ended: %s" % reason))
+            self._tell("failed", job=run.job, error=lost_with(reason))
+            self._end(run)
         self._finish(1)
 
     def _on_stop(self, graceful, grace_ms):

@@ -7,6 +7,10 @@ MAX_STACK_CHARS = 128 * 1024
 _OWN_DIRECTORY = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
+# The class of a job's failure that means: it was lost with the driver, which is about to exit. The server may run it again.
+LOST = "DriverExited"
+
+
 class JobFailure(Exception):
     """The driver itself says why a job cannot run. Its text is shown to the client."""
 
@@ -37,6 +41,11 @@ def error_of(error, where):
         "class": type(error).__name__,
         "stack": None if isinstance(error, JobFailure) else clip(stack_of(error), MAX_STACK_CHARS),
     }
+
+
+def lost_with(reason):
+    """The `error` of a job that ends because its context has ended."""
+    return {"message": clip("the context has ended: %s" % reason, MAX_MESSAGE_CHARS), "class": LOST, "stack": None}
 
 
 def stack_of(error):

@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from sparkjobserver.api import SparkJob
 
 from .binaries import has_native_code
-from .failures import MAX_MESSAGE_CHARS, clip
+from .failures import lost_with
 
 log = logging.getLogger("doyen")
 
@@ -53,6 +53,7 @@ class SparkLink:
         self._context._python_includes.extend(setup["includes"])
         self._given = self._make(setup["factory"])
         self._custom = False
+        self.lost = False  # whether a job has met the end of Spark
 
     def begin(self, job, name):
         """Before a job: whatever it starts in Spark belongs to its own job group."""
@@ -65,13 +66,24 @@ class SparkLink:
             SparkContext._active_spark_context = self._context
 
     def explain(self, error):
-        """After a job has failed: that the JVM has gone is the reason, whatever else the job met of that."""
+        """After a job has failed: that Spark has gone is the reason, whatever else the job met of that."""
         for look in range(LOOKS if error["class"] in CUT_OFF else 1):
             time.sleep(BETWEEN_LOOKS_SECONDS if look else 0)
             if self._is_jvm_gone():
-                message = "the context has ended: the JVM of Spark has ended (%s)" % error["message"]
-                return dict(error, message=clip(message, MAX_MESSAGE_CHARS))
+                return self._lose("the JVM of Spark has ended", error)
+        if self._is_stopped():
+            return self._lose("Spark has stopped this application", error)
         return error
+
+    def _lose(self, reason, error):
+        self.lost = True
+        return dict(lost_with("%s (%s)" % (reason, error["message"])), stack=error["stack"])
+
+    def _is_stopped(self):
+        try:
+            return self._scala_context.isStopped()
+        except Exception:
+            return False  # the JVM is short of something
 
     def _is_jvm_gone(self):
         door = self._gateway.gateway_parameters

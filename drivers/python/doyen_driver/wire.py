@@ -1,7 +1,7 @@
 """Messages as lines of JSON, and the marks on the frames between the driver main and its workers.
 
 Towards the shim a line is a message. A line from a worker to main is a mark of one byte, then a payload: main forwards
-the payload of `END` and `END_RETIRED` as it is, and never parses a result.
+the payload of `END...` as it is, and never parses a result.
 """
 import json
 import re
@@ -12,6 +12,7 @@ MAX_INLINE_BYTES = 60 * 1024 * 1024
 HELLO = 0x48  # "H", payload: the worker's process id; the worker can take jobs
 END = 0x45  # "E", payload: the job's terminal message; the worker is free
 END_RETIRED = 0x52  # "R", likewise, but the worker ends and takes no more jobs
+END_LOST = 0x4C  # "L", likewise, and the job was lost with Spark: the context has to end
 BROKEN = 0x42  # "B", payload: {message, class, stack}: the `run` line itself could not be used; the worker is free
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]')

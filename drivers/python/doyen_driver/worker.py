@@ -71,6 +71,9 @@ class Worker:
             self._send(wire.BROKEN, wire.dumps(error_of(error, "while reading the job's config")) + b"\n")
             return True
         message = self._run_logged(run)
+        if self._link is not None and self._link.lost:
+            self._send(wire.END_LOST, message)
+            return False
         # A thread that the job left would go on in the next job's time: this worker ends, and takes it along.
         again = threading.active_count() <= self._threads
         self._send(wire.END if again else wire.END_RETIRED, message)

@@ -97,6 +97,13 @@ class AsksOnAndOn(Base):
             context.sparkContext._jsc.sc().isStopped()
 
 
+class StopsSpark(Base):
+    """Past pyspark, as a cluster does it."""
+    def run_job(self, context, runtime, data):
+        context.sparkContext._jsc.sc().stop()
+        return context.range(3).count()
+
+
 class ByVersion(Base):
     """A function of a module that is imported on the executors."""
     def run_job(self, context, runtime, data):
@@ -314,6 +321,16 @@ class OtherContexts(unittest.TestCase):
         kind, fields = driver.end_of(job)
         self.assertEqual(kind, "failed", fields)
         self.assertIn("the context has ended: the JVM of Spark has ended", fields["error"]["message"])
+        self.assertEqual(fields["error"]["class"], "DriverExited")
+
+    def test_a_job_that_spark_stops_under_is_lost_and_the_driver_ends(self):
+        driver = self.start()
+        driver.ready()
+        binary = wheel(driver.path("binaries"), "jobs", {"jobs.py": SPARK_JOBS})
+        kind, fields = driver.end_of(driver.submit("jobs.StopsSpark", [binary]))
+        self.assertEqual((kind, fields["error"]["class"]), ("failed", "DriverExited"), fields)
+        self.assertIn("the context has ended: Spark has stopped this application", fields["error"]["message"])
+        self.assertEqual(driver.process.wait(20), 1)
 
     def test_end_of_file_while_spark_starts(self):
         driver = self.start()

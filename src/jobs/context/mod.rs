@@ -150,6 +150,8 @@ pub struct ContextHandle {
     pub max_jobs: u32,
     /// Whether its jobs wait for a place when they do not say; `None` is as the server is configured.
     pub queues: Option<bool>,
+    /// Whether a driver that is lost is replaced.
+    pub is_supervised: bool,
     pub queue: Arc<JobQueue>,
     pub phase: watch::Receiver<Phase>,
     pub actor: ActorRef<ContextMessage>,
