@@ -231,7 +231,7 @@ async fn a_shim_that_is_frozen_is_replaced_when_the_context_says_at_once() {
 
 #[tokio::test]
 async fn a_job_that_fails_or_whose_worker_dies_runs_again_only_when_it_asked_for_that() {
-    let server = Server::with_context(&["jobs.retry-backoff=\"200ms\""]).await;
+    let server = Server::with_context(&["jobs.retry-backoff=\"200ms\"", "contexts.supervise=true"]).await;
     let config =
         |name: &str, tries: u32, dies: bool| json!({"path": server.place().path(name), "tries": tries, "dies": dies});
     let id = server.job_with("Retried", &config("a", 3, false), "&retries=5&retry-on=any").await;
