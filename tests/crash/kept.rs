@@ -23,7 +23,9 @@ impl World {
             ids.push(reply.json()["jobId"].as_str().unwrap().to_owned());
             self.check().await;
         }
-        assert_eq!(self.get("/jobs").await.json().as_array().unwrap().len(), 7);
+        for id in &ids {
+            assert_eq!(self.get(&format!("/jobs/{id}")).await.status, 200, "{id}");
+        }
         self.peer.answer("/busy", 200);
         eventually("two jobs", async || self.get("/jobs").await.json().as_array().unwrap().len() == 2).await;
         let last = ids.pop().unwrap();
