@@ -3,16 +3,21 @@
 
 pub mod changes;
 pub mod decision;
+pub mod detector;
+pub mod downing;
 pub mod effect;
 pub mod encoding;
 pub mod event;
 #[cfg(test)]
 mod fixtures;
 pub mod ids;
+pub mod membership;
 pub mod message;
 pub mod mutations;
 pub mod node;
+pub mod reachability;
 pub mod record;
 pub mod settings;
+pub mod singleton;
 pub mod store;
 pub mod versions;

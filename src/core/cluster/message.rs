@@ -28,6 +28,8 @@ pub struct Gossip {
 /// A newcomer, or a node that has not joined yet, asks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hello {
+    /// Counts the rounds of asking; answers repeat it.
+    pub number: u64,
     pub cluster: String,
     pub versions: Versions,
     pub seeds: Vec<Address>,
@@ -48,6 +50,19 @@ pub enum Rejection {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+pub enum Said {
+    /// The sender is a member, and the newcomer may join; `reaching` are the members that reach the store.
+    Welcome {
+        epoch: Epoch,
+        reaching: Vec<NodeId>,
+    },
+    /// The sender is no member itself (yet).
+    NotMember,
+    Rejected(Rejection),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Body {
     /// Numbered, so that an answer proves that the way there and back works now.
     Ping {
@@ -60,17 +75,12 @@ pub enum Body {
         gossip: Gossip,
     },
     Hello(Hello),
-    /// The sender is a member, and the newcomer may join; `reaching` are the members that reach the store.
-    Welcome {
-        epoch: Epoch,
+    /// To the `Hello` of that number, with the sender's own list of seeds.
+    Answer {
+        number: u64,
         seeds: Vec<Address>,
-        reaching: Vec<NodeId>,
+        said: Said,
     },
-    /// The sender is no member itself (yet), and has this list of seeds.
-    NotMember {
-        seeds: Vec<Address>,
-    },
-    Rejected(Rejection),
     /// The record has changed: read it.
     Changed {
         epoch: Epoch,

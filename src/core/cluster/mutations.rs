@@ -17,8 +17,34 @@ macro_rules! mutations {
 }
 
 mutations! {
-    /// Changes of the record do not compare its version.
-    VersionNotCompared,
+    /// A single accuser makes a member unreachable.
+    OneAccuserIsEnough,
+    /// Members are removed as soon as they are unreachable.
+    NoStability,
+    /// The side that keep-oldest does not prefer waits no longer than the other.
+    NoArbiterDelay,
+    /// A node that the others cannot hear removes them.
+    AccusedClaimsToo,
+    /// An owner without the store is not relieved.
+    OwnerWithoutStoreStays,
+    /// A change whose answer is lost is tried again without settling it.
+    ClaimRetriedBlindly,
+    /// A join that may have been committed is tried again by the same run.
+    JoinRetriedAsTheSame,
+    /// A node does not notice that it was stopped.
+    PauseNotNoticed,
+    /// One reading is enough to take the record for lost.
+    DoubtNotConfirmed,
+    /// A node whose record is gone founds another cluster.
+    LostRecordIgnored,
+    /// Seeds found a cluster without waiting for those before them.
+    FoundedWithoutWait,
+    /// A member that does not answer a newcomer is taken for gone.
+    SilenceIsProof,
+    /// A newcomer does not answer heartbeats before it knows that it has joined.
+    NewcomerIsMute,
+    /// What nodes say that are no members is listened to.
+    StrangersHeard,
 }
 
 /// The one mechanism that is broken in a node; none outside of tests.

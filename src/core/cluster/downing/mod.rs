@@ -1,0 +1,3 @@
+//! Which side of a split lives.
+
+pub mod preference;

@@ -1,0 +1,190 @@
+//! How a newcomer comes in: it joins a cluster that lives, takes over one whose members have all gone, or founds one. What it may do
+//! follows from one reading of the store and from who answers it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::effect::Exit;
+use crate::ids::{Address, Moment, NodeId};
+use crate::membership::standing::is_registered;
+use crate::message::{Rejection, Said};
+use crate::mutations::Mutation;
+use crate::record::{Member, Record};
+use crate::settings::Settings;
+use crate::store::Reading;
+
+/// What came of asking at an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Contact {
+    Answered { by: NodeId, said: Said },
+    Refused,
+}
+
+/// What came of asking, by address, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Contacts(BTreeMap<Address, (Contact, Moment)>);
+
+impl Contacts {
+    pub fn note(&mut self, address: Address, contact: Contact, now: Moment) {
+        self.0.insert(address, (contact, now));
+    }
+
+    /// What is older says nothing any more.
+    pub fn forget_before(&mut self, moment: Moment) {
+        self.0.retain(|_, (_, at)| *at >= moment);
+    }
+
+    fn at(&self, address: &Address) -> Option<&Contact> {
+        self.0.get(address).map(|(contact, _)| contact)
+    }
+
+    fn answers(&self) -> impl Iterator<Item = (&Address, &NodeId, &Said)> {
+        self.0.iter().filter_map(|(address, (contact, _))| match contact {
+            Contact::Answered { by, said } => Some((address, by, said)),
+            Contact::Refused => None,
+        })
+    }
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Course {
+    /// Ask on, and look again.
+    Wait,
+    Found,
+    Join {
+        instead_of: Option<NodeId>,
+        reaching: BTreeSet<NodeId>,
+    },
+    TakeOver,
+    /// Somebody tells of a newer record than was read.
+    ReadAgain,
+    GiveUp(Exit),
+}
+
+/// All that a course follows from.
+pub struct Situation<'a> {
+    pub settings: &'a Settings,
+    pub contacts: &'a Contacts,
+    /// When the store had answered this node for the first time.
+    pub first_answer: Moment,
+    /// Since when there is no record; none if there is one.
+    pub absent_since: Option<Moment>,
+    /// Since when this node asks at the addresses that it asks at now.
+    pub asking_since: Moment,
+    pub now: Moment,
+}
+
+impl Situation<'_> {
+    /// Nobody has turned this node down who has a say in it.
+    fn rejected(&self, record: Option<&Record>) -> Option<Exit> {
+        let me = &self.settings.me;
+        for (address, by, said) in self.contacts.answers() {
+            let Said::Rejected(rejection) = said else { continue };
+            // Once there is a record, its members have the say.
+            let counts = record.is_none_or(|record| record.contains(by));
+            match rejection {
+                Rejection::NameTaken if counts && by.name == me.id.name && by.incarnation != me.id.incarnation => {
+                    return Some(Exit::NameTaken { by: by.clone(), at: address.clone() });
+                }
+                Rejection::OtherCluster { ours } if counts => {
+                    let (ours, theirs) = (self.settings.cluster.clone(), ours.clone());
+                    return Some(Exit::OtherCluster { ours, theirs });
+                }
+                Rejection::Versions { ours } if counts => {
+                    return Some(Exit::Versions { ours: me.versions, theirs: *ours });
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// Where there is no record. The list of seeds is an order: the first founds when all others say that they are no members
+    /// either, or after its time; the k-th after k times that. Who is not listed never does.
+    pub fn without_record(&self) -> Course {
+        if let Some(exit) = self.rejected(None) {
+            return Course::GiveUp(exit);
+        }
+        let (mine, seeds) = (&self.settings.me.address, &self.settings.seeds);
+        let Some(absent_since) = self.absent_since else { return Course::Wait };
+        if seeds.is_empty() {
+            return Course::Found;
+        }
+        let Some(place) = seeds.iter().position(|seed| seed == mine) else { return Course::Wait };
+        let others = || seeds.iter().filter(|seed| *seed != mine);
+        let all_refuse = others().all(|seed| matches!(self.contacts.at(seed), Some(Contact::Refused)));
+        let no_member = |seed: &Address| match self.contacts.at(seed) {
+            Some(Contact::Refused) => true,
+            Some(Contact::Answered { said, .. }) => *said == Said::NotMember,
+            None => false,
+        };
+        let none_is_member = place == 0 && others().all(no_member);
+        let waited = self.now.since(absent_since) >= self.settings.timing.seed_timeout.times(place as u64 + 1);
+        let at_once = self.settings.broken.is(Mutation::FoundedWithoutWait);
+        if waited || all_refuse || none_is_member || at_once { Course::Found } else { Course::Wait }
+    }
+
+    pub fn with_record(&self, record: &Record, reading: &Reading) -> Course {
+        let me = &self.settings.me;
+        if let Some(exit) = self.rejected(Some(record)) {
+            return Course::GiveUp(exit);
+        }
+        let unfit = record.members.iter().find(|m| m.id.name != me.id.name && !m.versions.fits(me.versions));
+        if let Some(member) = unfit {
+            return Course::GiveUp(Exit::Versions { ours: me.versions, theirs: member.versions });
+        }
+        let namesake = record.named(&me.id.name);
+        if let Some(namesake) = namesake.filter(|n| !self.is_gone(n, reading)) {
+            return match self.contacts.at(&namesake.address) {
+                Some(Contact::Answered { by, .. }) if *by == namesake.id => {
+                    Course::GiveUp(Exit::NameTaken { by: by.clone(), at: namesake.address.clone() })
+                }
+                _ => Course::Wait,
+            };
+        }
+        let others: Vec<&Member> = record.members.iter().filter(|m| m.id.name != me.id.name).collect();
+        let mut reaching = BTreeSet::new();
+        let mut welcome = record.members.is_empty();
+        for member in &others {
+            let Some(Contact::Answered { by, said }) = self.contacts.at(&member.address) else { continue };
+            let Said::Welcome { epoch, reaching: told } = said else { continue };
+            if *by != member.id {
+                continue;
+            }
+            if *epoch > record.epoch {
+                return Course::ReadAgain;
+            }
+            welcome = true;
+            reaching.extend(told.iter().cloned());
+        }
+        if welcome {
+            return Course::Join { instead_of: namesake.map(|n| n.id.clone()), reaching };
+        }
+        // Everyone gets time to answer before nobody's answer counts.
+        let asked = self.now.since(self.asking_since) >= self.settings.timing.heartbeat.times(4);
+        let all_gone = others.iter().all(|member| self.is_gone(member, reading));
+        if all_gone && (asked || self.settings.exclusive_store) { Course::TakeOver } else { Course::Wait }
+    }
+
+    /// Whether that run of a node has certainly ended, or cannot come back as a member before it has read the record.
+    fn is_gone(&self, member: &Member, reading: &Reading) -> bool {
+        if self.settings.exclusive_store || member.address == self.settings.me.address {
+            return true;
+        }
+        match self.contacts.at(&member.address) {
+            Some(Contact::Refused) => return true,
+            Some(Contact::Answered { by, .. }) if *by == member.id => return false,
+            Some(Contact::Answered { by, .. }) if by.name == member.id.name => return true,
+            // Nobody, or some other node that has its address now.
+            _ => {}
+        }
+        if self.settings.broken.is(Mutation::SilenceIsProof) {
+            return true;
+        }
+        let waited = self.now.since(self.first_answer) >= self.settings.timing.session_timeout;
+        waited && !is_registered(reading, &member.id)
+    }
+}

@@ -1,0 +1,151 @@
+//! What a reading of the store means to a node that has read one before.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{NodeId, Term};
+use crate::record::Fence;
+use crate::store::{Reading, Stored};
+
+/// What a reading says beside what was known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// There is no record, and this node has never read one. Fences, if any, tell of one that was deleted; the highest term is told.
+    Nothing { fences: Option<Term> },
+    /// A record to go by, the same as before or a newer one.
+    Good(Box<Stored>),
+    /// Not to be believed, or not yet: see [`Doubt`].
+    Doubtful(Doubt),
+}
+
+/// Why a record is not gone by. If a confirmed reading says the same, the record is lost until an operator restores it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Doubt {
+    Absent,
+    Unreadable(String),
+    OtherCluster,
+    /// Of a lower epoch, or of the same with other content.
+    RolledBack,
+    /// Its owner's fence is not there, or one of a later term is: it was changed by hand.
+    Fence {
+        term: Term,
+    },
+}
+
+pub fn standing(known: Option<&Stored>, reading: &Reading) -> Standing {
+    let stored = match &reading.record {
+        Err(why) => return Standing::Doubtful(Doubt::Unreadable(why.to_string())),
+        Ok(Some(stored)) => stored,
+        Ok(None) if known.is_some() => return Standing::Doubtful(Doubt::Absent),
+        Ok(None) => return Standing::Nothing { fences: reading.fences.iter().map(|f| f.term).max() },
+    };
+    let record = &stored.record;
+    if let Some(known) = known.map(|k| &k.record) {
+        if known.cluster_id != record.cluster_id {
+            return Standing::Doubtful(Doubt::OtherCluster);
+        }
+        if record.epoch < known.epoch || (record.epoch == known.epoch && record != known) {
+            return Standing::Doubtful(Doubt::RolledBack);
+        }
+    }
+    let ours = |fence: &&Fence| fence.cluster_id == record.cluster_id;
+    let later = reading.fences.iter().filter(ours).any(|fence| fence.term > record.term);
+    let missing = record.fence().is_some_and(|fence| !reading.fences.contains(&fence));
+    if later || missing {
+        return Standing::Doubtful(Doubt::Fence { term: record.term });
+    }
+    Standing::Good(Box::new(stored.clone()))
+}
+
+/// Whether a run of a node has ended as far as the store knows.
+pub fn is_registered(reading: &Reading, id: &NodeId) -> bool {
+    reading.registered.contains(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoding::Unreadable;
+    use crate::fixtures::{by, id, record};
+    use crate::ids::{Epoch, Version};
+    use crate::record::Record;
+
+    fn stored(record: &Record) -> Stored {
+        Stored { record: record.clone(), version: Version(7) }
+    }
+
+    fn reading(record: Option<&Record>) -> Reading {
+        let fences = record.and_then(Record::fence).into_iter().collect();
+        Reading { record: Ok(record.map(stored)), fences, registered: Vec::new() }
+    }
+
+    #[track_caller]
+    fn doubtful(known: Option<&Record>, reading: &Reading, expected: &Doubt) {
+        assert_eq!(standing(known.map(stored).as_ref(), reading), Standing::Doubtful(expected.clone()));
+    }
+
+    #[track_caller]
+    fn good(known: Option<&Record>, read: &Record) {
+        let expected = Standing::Good(Box::new(stored(read)));
+        assert_eq!(standing(known.map(stored).as_ref(), &reading(Some(read))), expected);
+    }
+
+    #[test]
+    fn the_first_record_the_same_and_a_newer_one_are_good() {
+        let one = record(&["a", "b"]);
+        good(None, &one);
+        good(Some(&one), &one);
+        good(Some(&one), &one.owned_by(&id("b"), by("b")));
+    }
+
+    #[test]
+    fn never_read_and_absent_is_nothing_but_fences_tell_that_it_was_deleted() {
+        let mut empty = reading(None);
+        assert_eq!(standing(None, &empty), Standing::Nothing { fences: None });
+        empty.fences = vec![Fence { cluster_id: "cluster".into(), term: Term(4) }];
+        assert_eq!(standing(None, &empty), Standing::Nothing { fences: Some(Term(4)) });
+    }
+
+    #[test]
+    fn read_before_and_now_absent_older_or_of_another_cluster_is_doubtful() {
+        let one = record(&["a", "b"]);
+        doubtful(Some(&one), &reading(None), &Doubt::Absent);
+        let newer = one.owned_by(&id("b"), by("b"));
+        doubtful(Some(&newer), &reading(Some(&one)), &Doubt::RolledBack);
+        let mut other = one.clone();
+        other.cluster_id = "other".into();
+        doubtful(Some(&one), &reading(Some(&other)), &Doubt::OtherCluster);
+    }
+
+    #[test]
+    fn another_record_of_the_same_epoch_is_doubtful() {
+        let one = record(&["a", "b"]);
+        let mut twin = record(&["a", "c"]);
+        twin.epoch = one.epoch;
+        doubtful(Some(&one), &reading(Some(&twin)), &Doubt::RolledBack);
+    }
+
+    #[test]
+    fn without_its_fence_or_beside_a_later_one_a_record_is_doubtful_to_newcomers_too() {
+        let one = record(&["a", "b"]);
+        let mut read = reading(Some(&one));
+        read.fences.push(Fence { cluster_id: "cluster".into(), term: Term(9) });
+        doubtful(None, &read, &Doubt::Fence { term: Term(1) });
+        read.fences.clear();
+        doubtful(None, &read, &Doubt::Fence { term: Term(1) });
+    }
+
+    #[test]
+    fn damaged_and_newer_formats_are_doubtful_and_say_what_to_do() {
+        let newer = Unreadable::Newer { format: 9 };
+        let read = Reading { record: Err(newer.clone()), fences: Vec::new(), registered: Vec::new() };
+        doubtful(None, &read, &Doubt::Unreadable(newer.to_string()));
+    }
+
+    #[test]
+    fn what_an_operator_restored_is_good() {
+        let lost = record(&["a", "b"]);
+        let restored = Record::restored("cluster".into(), Epoch(90), Term(9), lost.next_age, by("b"));
+        good(Some(&lost), &restored);
+    }
+}

@@ -1,0 +1,281 @@
+//! Requests to the store: one at a time, each with a deadline, and what its answer means.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Life, Node};
+use crate::changes::By;
+use crate::decision::{Action, Because, Decision};
+use crate::effect::{Effect, Exit, Warning};
+use crate::ids::{ClaimId, Millis, Moment, Version};
+use crate::membership::standing::{Doubt, Standing, standing};
+use crate::message::Body;
+use crate::mutations::Mutation;
+use crate::record::{FenceChange, Record};
+use crate::store::{Reading, Refusal, StoreAnswer, StoreOp, Stored};
+
+/// A change of the record that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Change {
+    Found { record: Record },
+    Swap { base: Stored, record: Record },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Purpose {
+    Look {
+        confirm: bool,
+    },
+    Change(Change),
+    /// No answer came to a change. Nothing else is asked before a write has settled whether it was committed: a read cannot, as the
+    /// change may be committed after it.
+    Settle(Change),
+    /// It was settled by a write that found another record: what that says is read now.
+    Judge(Change),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pending {
+    request: u64,
+    purpose: Purpose,
+    pub(super) sent: Moment,
+    /// The answer did not come; the same is asked again then.
+    again_at: Option<Moment>,
+}
+
+impl Node {
+    pub(super) fn look_now(&mut self) {
+        self.look_at = self.now;
+    }
+
+    pub(super) fn by(&mut self) -> By {
+        self.claims += 1;
+        let id = self.id().clone();
+        By { claim_id: ClaimId::from(format!("{id}/{}", self.claims).as_str()), node: id }
+    }
+
+    fn ask(&mut self, purpose: Purpose) {
+        let op = match &purpose {
+            Purpose::Look { confirm } => StoreOp::Read { confirm: *confirm },
+            Purpose::Judge(_) => StoreOp::Read { confirm: true },
+            Purpose::Change(Change::Found { record }) | Purpose::Settle(Change::Found { record }) => {
+                StoreOp::Create { record: record.clone() }
+            }
+            Purpose::Settle(Change::Swap { base, .. }) => StoreOp::Touch { base: base.version },
+            Purpose::Change(Change::Swap { base, record }) => {
+                let Some(fence) = FenceChange::between(&base.record, record) else {
+                    debug_assert!(false, "no change leads from no owner to no owner");
+                    return;
+                };
+                StoreOp::Swap { base: base.version, record: record.clone(), fence }
+            }
+        };
+        self.requests += 1;
+        self.pending = Some(Pending { request: self.requests, purpose, sent: self.now, again_at: None });
+        self.effects.push(Effect::Store { request: self.requests, op });
+    }
+
+    /// Looks at the record if it is time, and nothing else is asked.
+    pub(super) fn look(&mut self) {
+        if self.pending.is_none() && self.now >= self.look_at {
+            self.look_at = self.now + self.settings.timing.store_poll;
+            let confirm = self.confirm || self.life == Life::Stranded;
+            self.ask(Purpose::Look { confirm });
+        }
+    }
+
+    pub(super) fn change(&mut self, action: Action, because: Because, stable: Millis, change: Change) {
+        let decision = Decision { by: self.id().clone(), action, because, view: self.view.clone(), stable };
+        self.effects.push(Effect::Decided(Box::new(decision)));
+        self.ask(Purpose::Change(change));
+    }
+
+    /// A request that has had no answer for too long has got none; what was lost is asked again after a while.
+    pub(super) fn give_up_waiting(&mut self) {
+        let Some(pending) = &self.pending else { return };
+        match pending.again_at {
+            Some(at) if self.now >= at => {
+                let purpose = pending.purpose.clone();
+                self.ask(purpose);
+            }
+            None if self.now >= pending.sent + self.settings.timing.store_deadline => {
+                let request = pending.request;
+                self.answered(request, StoreAnswer::Lost);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn answered(&mut self, request: u64, answer: StoreAnswer) {
+        let awaited = |p: &mut Pending| p.request == request && p.again_at.is_none();
+        let Some(pending) = self.pending.take_if(awaited) else { return };
+        if answer != StoreAnswer::Lost {
+            self.stored_at = Some(pending.sent);
+            self.first_answer.get_or_insert(self.now);
+        }
+        match (pending.purpose, answer) {
+            (purpose, StoreAnswer::Lost) => self.lost(purpose, pending.sent),
+            (Purpose::Look { confirm }, StoreAnswer::Read(reading)) => self.read(*reading, confirm, pending.sent),
+            (Purpose::Judge(change), StoreAnswer::Read(reading)) => self.judge(&change, *reading, pending.sent),
+            (
+                Purpose::Change(change) | Purpose::Settle(change @ Change::Found { .. }),
+                StoreAnswer::Done { version },
+            ) => {
+                self.done(change, version);
+            }
+            (Purpose::Settle(Change::Swap { base, .. }), StoreAnswer::Done { version }) => {
+                // It was not committed, and now it never can be.
+                self.known = Some(Stored { record: base.record, version });
+                self.unsettled();
+            }
+            (Purpose::Change(change), StoreAnswer::Refused(refusal)) => self.refused_change(&change, refusal),
+            (Purpose::Settle(change), StoreAnswer::Refused(_)) => self.ask(Purpose::Judge(change)),
+            // An answer to another question: the shell is wrong. As if none had come.
+            (purpose, _) => self.lost(purpose, pending.sent),
+        }
+    }
+
+    fn lost(&mut self, purpose: Purpose, sent: Moment) {
+        let purpose = match purpose {
+            Purpose::Look { .. } => {
+                self.look_at = self.look_at.max(sent + self.settings.timing.store_poll);
+                return;
+            }
+            Purpose::Change(change) if self.settings.broken.is(Mutation::ClaimRetriedBlindly) => {
+                self.ask(Purpose::Change(change));
+                return;
+            }
+            Purpose::Change(change) => Purpose::Settle(change),
+            again => again,
+        };
+        let again_at = Some(self.now + self.settings.timing.heartbeat);
+        self.pending = Some(Pending { request: self.requests, purpose, sent: self.now, again_at });
+    }
+
+    /// A change of this node's is committed.
+    fn done(&mut self, change: Change, version: Version) {
+        let (Change::Found { record } | Change::Swap { record, .. }) = change;
+        self.adopt(Stored { record, version });
+        self.look_now();
+        let epoch = self.epoch();
+        self.tell_members(&Body::Changed { epoch });
+    }
+
+    fn refused_change(&mut self, change: &Change, refusal: Refusal) {
+        if let (Change::Found { .. }, Refusal::Fence) = (change, refusal) {
+            self.absent_since = None;
+        }
+        self.unsettled();
+        self.confirm = true;
+        self.look_now();
+    }
+
+    /// A change was certainly not made.
+    fn unsettled(&mut self) {
+        if self.life == Life::Joining {
+            self.become_(Life::Seeking);
+            self.look_now();
+            if self.leave_wanted {
+                self.exit(Exit::Left);
+            }
+        }
+    }
+
+    /// A change got no answer, and the record is not what it was made for: the record's content says what has come of it. Its
+    /// `claim_id` does not, as that names only the last change.
+    fn judge(&mut self, change: &Change, reading: Reading, sent: Moment) {
+        let joining = self.life == Life::Joining;
+        let there = match &reading.record {
+            Ok(Some(stored)) => stored.record.contains(self.id()),
+            _ => false,
+        };
+        if joining && !there && !self.settings.broken.is(Mutation::JoinRetriedAsTheSame) {
+            // It may have been a member, and have been removed; a removed run of a node never comes back.
+            let absent = matches!((change, &reading.record), (Change::Found { .. }, Ok(None)));
+            if !absent {
+                self.become_(Life::Ended);
+                self.effects.push(if self.leave_wanted { Effect::Exit(Exit::Left) } else { Effect::Reincarnate });
+                return;
+            }
+        }
+        if joining && !there {
+            self.become_(Life::Seeking);
+        }
+        self.read(reading, true, sent);
+    }
+
+    fn read(&mut self, reading: Reading, confirmed: bool, sent: Moment) {
+        match standing(self.known.as_ref(), &reading) {
+            Standing::Good(stored) => {
+                if self.unsure_since.is_some_and(|since| sent >= since) {
+                    self.unsure_since = None;
+                }
+                self.confirm = false;
+                self.absent_since = None;
+                self.found_again(&stored);
+                if self.life != Life::Ended {
+                    self.adopt(*stored);
+                }
+                self.seek_by(&reading);
+            }
+            Standing::Nothing { fences } => {
+                self.confirm = false;
+                match fences {
+                    // A read may come from a follower that lags, but fences are as old as it is.
+                    Some(highest) => {
+                        self.absent_since = None;
+                        self.warn(Warning::FencesLeft { highest });
+                    }
+                    None => {
+                        self.absent_since.get_or_insert(self.now);
+                        self.seek_by(&reading);
+                    }
+                }
+            }
+            Standing::Doubtful(_) if !confirmed && !self.settings.broken.is(Mutation::DoubtNotConfirmed) => {
+                self.confirm = true;
+                self.look_now();
+            }
+            Standing::Doubtful(doubt) => self.strand(&doubt),
+        }
+    }
+
+    fn strand(&mut self, doubt: &Doubt) {
+        self.warn(match doubt {
+            Doubt::Fence { term } => Warning::FenceMissing { term: *term },
+            other => Warning::RecordLost { why: format!("{other:?}") },
+        });
+        if self.settings.broken.is(Mutation::LostRecordIgnored) && *doubt == Doubt::Absent {
+            self.known = None;
+            self.become_(Life::Stranded);
+            self.become_(Life::Seeking);
+            return;
+        }
+        if self.life != Life::Stranded {
+            self.become_(Life::Stranded);
+            let decision = Decision {
+                by: self.id().clone(),
+                action: Action::Strand,
+                because: Because::Rule,
+                view: self.view.clone(),
+                stable: Millis::ZERO,
+            };
+            self.effects.push(Effect::Decided(Box::new(decision)));
+        }
+    }
+
+    /// The record was lost, and is there again, as it was or restored by an operator.
+    fn found_again(&mut self, stored: &Stored) {
+        if self.life != Life::Stranded {
+            return;
+        }
+        self.warned.retain(|w| !matches!(w, Warning::RecordLost { .. } | Warning::FenceMissing { .. }));
+        let was_member = self.known.as_ref().is_some_and(|known| known.record.contains(self.id()));
+        if !was_member {
+            self.become_(Life::Seeking);
+        } else if stored.record.contains(self.id()) {
+            self.become_(if self.leaving.is_some() { Life::Leaving } else { Life::Member });
+        } else {
+            self.stand_down(stored.record.epoch);
+        }
+    }
+}
