@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{Epoch, Millis, NodeId};
 
 /// The cluster as a node sees it: the record's members, and who of them can be reached.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct View {
     pub epoch: Epoch,
     /// Oldest first.
@@ -22,7 +22,7 @@ pub struct View {
     pub reaching: BTreeSet<NodeId>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     Found,
@@ -48,7 +48,7 @@ pub enum Action {
     Strand,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Because {
     /// A rule of the node's life, as the action says.
@@ -61,7 +61,7 @@ pub enum Because {
     OwnerLostStore,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Decision {
     pub by: NodeId,
     pub action: Action,

@@ -9,7 +9,7 @@ use crate::node::Life;
 use crate::store::StoreOp;
 use crate::versions::Versions;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Effect {
     Send {
@@ -43,7 +43,7 @@ pub enum Effect {
 }
 
 /// Why a process ends; each has its own exit code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exit {
     /// It has left as asked.
@@ -69,7 +69,7 @@ pub enum Exit {
     Full,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Status {
     pub life: Life,
     pub epoch: Epoch,
@@ -85,7 +85,7 @@ pub struct Status {
 }
 
 /// For the operator. Each is told when it begins to hold, not again while it does.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Warning {
     /// Another node has another list of seeds, which must be the same everywhere but while it is being changed.

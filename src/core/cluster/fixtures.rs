@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::changes::{By, Newcomer};
 use crate::ids::{Address, Age, ClaimId, Epoch, NodeId, Term};
+use crate::mutations::Broken;
 use crate::record::{Member, MemberState, Reason, Record};
+use crate::settings::{KeepOldest, Settings, Timing};
 use crate::versions::Versions;
 
 pub const VERSIONS: Versions = Versions { major: 0, minor: 1, protocol: 1, store: 1 };
@@ -50,5 +52,19 @@ pub fn record(names: &[&str]) -> Record {
         claim_id: ClaimId::from("before"),
         decided_by: id(names.first().unwrap_or(&"nobody")),
         reason: Reason::Join,
+    }
+}
+
+/// What a node is told at its start; the seeds are named.
+pub fn settings(name: &str, incarnation: u64, seeds: &[&str]) -> Settings {
+    Settings {
+        cluster: "test".into(),
+        me: newcomer(name, incarnation),
+        seeds: seeds.iter().map(|seed| address(seed)).collect(),
+        new_cluster_id: "cluster".into(),
+        timing: Timing::default(),
+        keep_oldest: KeepOldest::default(),
+        exclusive_store: false,
+        broken: Broken::default(),
     }
 }

@@ -10,6 +10,7 @@ pub mod encoding;
 pub mod event;
 #[cfg(test)]
 mod fixtures;
+pub mod flight;
 pub mod ids;
 pub mod membership;
 pub mod message;

@@ -34,6 +34,7 @@ impl Peer {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Reachability {
+    #[serde(with = "pairs")]
     peers: BTreeMap<NodeId, Peer>,
 }
 
@@ -201,4 +202,21 @@ fn is_fresh(peer: &Peer, now: Moment, timing: &Timing) -> bool {
 /// The row as of now.
 fn aged(row: &Row, by: Millis) -> Row {
     Row { store: row.store.map(|ago| ago + by), ..row.clone() }
+}
+
+/// A map whose keys are no strings, for JSON.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{NodeId, Peer};
+
+    pub fn serialize<S: Serializer>(map: &BTreeMap<NodeId, Peer>, to: S) -> Result<S::Ok, S::Error> {
+        map.iter().collect::<Vec<_>>().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<NodeId, Peer>, D::Error> {
+        Ok(Vec::<(NodeId, Peer)>::deserialize(from)?.into_iter().collect())
+    }
 }
