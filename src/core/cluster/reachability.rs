@@ -182,10 +182,10 @@ impl Reachability {
         heard
     }
 
-    /// When that member has last reached the store, as far as is heard.
-    pub fn stored_at(&self, id: &NodeId) -> Option<Moment> {
-        let (row, at) = self.peers.get(id)?.row.as_ref()?;
-        row.store.map(|ago| *at - ago)
+    /// When that member has last reached the store, if it is heard; `never` if it says that it has not.
+    pub fn stored_at(&self, id: &NodeId, never: Moment, now: Moment, timing: &Timing) -> Option<Moment> {
+        let peer = self.peers.get(id).filter(|peer| is_fresh(peer, now, timing))?;
+        peer.row.as_ref().map(|(row, at)| row.store.map_or(never, |ago| *at - ago))
     }
 
     fn marked(&self, which: impl Fn(&Peer) -> bool) -> BTreeSet<NodeId> {

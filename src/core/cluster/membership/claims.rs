@@ -24,7 +24,7 @@ pub struct Situation<'a> {
     pub view: &'a View,
     /// Since when the view is as it is.
     pub since: Moment,
-    /// When the owner has last reached the store, as far as this node has heard, by its own clock.
+    /// When the owner has last reached the store, by this node's clock; none if the owner is not heard.
     pub owner_stored: Option<Moment>,
     pub timing: &'a Timing,
     pub keep_oldest: &'a KeepOldest,

@@ -55,6 +55,11 @@ impl Node {
 
     /// Claims what is due, if no other request is under way.
     pub(super) fn lead(&mut self) {
+        if self.gives_up_leaving() {
+            // The store does not take it; the others will find out.
+            self.exit(Exit::Left);
+            return;
+        }
         if self.pending.is_some() || self.unsure_since.is_some() {
             return;
         }
@@ -80,7 +85,7 @@ impl Node {
             record,
             view: &self.view,
             since: self.view_since,
-            owner_stored: Some(self.stored_lately(owner).unwrap_or(self.known_since)),
+            owner_stored: self.stored_lately(owner),
             timing: &self.settings.timing,
             keep_oldest: &self.settings.keep_oldest,
             broken: self.settings.broken,
@@ -115,11 +120,6 @@ impl Node {
         let (Some(leaving), Some(base)) = (self.leaving, self.known.clone()) else { return false };
         let waited = self.now.since(leaving.since);
         let timing = &self.settings.timing;
-        if waited >= timing.leave_timeout + timing.store_deadline.times(2) {
-            // The store does not take it; the others will find out.
-            self.exit(Exit::Left);
-            return true;
-        }
         let (me, reaching): (NodeId, BTreeSet<NodeId>) = (self.id().clone(), self.able_heirs(&base.record));
         let said = base.record.member(&me).is_some_and(|m| m.state == MemberState::Leaving);
         let owns_still = base.record.is_owner(&me) && !reaching.is_empty();
@@ -132,6 +132,12 @@ impl Node {
         };
         self.change(action, Because::Rule, waited, Change::Swap { base, record });
         true
+    }
+
+    fn gives_up_leaving(&self) -> bool {
+        let timing = &self.settings.timing;
+        let patience = timing.leave_timeout + timing.store_deadline.times(2);
+        self.leaving.is_some_and(|leaving| self.now.since(leaving.since) >= patience)
     }
 
     /// Who could own next: members that this node hears, and that reach the store.

@@ -3,8 +3,12 @@
 mod member;
 mod request;
 mod seek;
+#[cfg(test)]
+mod stage;
 mod status;
 mod talk;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 

@@ -230,8 +230,8 @@ impl Node {
         self.view = view;
     }
 
-    /// When a member has last reached the store, as far as is heard, by this node's clock.
+    /// When a member has last reached the store, by this node's clock, if it is heard.
     pub(super) fn stored_lately(&self, id: &NodeId) -> Option<Moment> {
-        if id == self.id() { self.stored_at } else { self.reach.stored_at(id) }
+        self.reach.stored_at(id, self.known_since, self.now, &self.settings.timing)
     }
 }

@@ -1,0 +1,131 @@
+//! A member claims for others.
+
+use super::*;
+use crate::decision::Action;
+use crate::fixtures::ids;
+use crate::ids::NodeId;
+
+fn removals(stage: &Stage) -> Vec<Action> {
+    stage.actions().into_iter().filter(|a| matches!(a, Action::Remove { .. } | Action::MoveOwner { .. })).collect()
+}
+
+fn removed(names: &[&str], owner: &str) -> Action {
+    Action::Remove { members: ids(names), owner: id(owner) }
+}
+
+#[test]
+fn of_two_the_owner_falls_silent_and_the_other_claims_after_both_delays() {
+    let mut stage = member_b();
+    stage.alive.clear();
+    stage.pass(Millis(1337 + 1000 + 500));
+    assert_eq!(removals(&stage), []);
+    stage.pass(Millis(700));
+    assert_eq!(removals(&stage), [removed(&["a"], "b")]);
+}
+
+#[test]
+fn the_process_of_the_owner_dies_and_the_other_claims_at_once() {
+    let mut stage = member_b();
+    stage.alive.clear();
+    stage.step(crate::event::Event::Refused { address: crate::fixtures::address("a") });
+    stage.pass(Millis(5));
+    assert_eq!(removals(&stage), [removed(&["a"], "b")]);
+}
+
+#[test]
+fn of_three_one_broken_link_removes_nobody_and_is_shown() {
+    let mut stage = second_of(&["a", "b", "c"]);
+    stage.alive.remove(&id("a"));
+    stage.pass(Millis(20_000));
+    assert_eq!(removals(&stage), []);
+    assert_eq!(stage.status().indirect, [id("a")]);
+}
+
+#[test]
+fn of_three_two_that_miss_the_owner_remove_it() {
+    let mut stage = second_of(&["a", "b", "c"]);
+    stage.alive.remove(&id("a"));
+    stage.accuse = vec![id("a")];
+    stage.pass(Millis(4000));
+    assert_eq!(removals(&stage), [removed(&["a"], "b")]);
+}
+
+#[test]
+fn it_leaves_the_claim_to_an_older_member_of_its_side_that_reaches_the_store() {
+    let mut stage = Stage::new(settings("b", 1, &["a", "b"])).with(&record(&["a", "c"])).alive(&["a", "c"]);
+    stage.pass(Millis(1000));
+    stage.alive.remove(&id("a"));
+    stage.accuse = vec![id("a")];
+    stage.pass(Millis(10_000));
+    assert_eq!(removals(&stage), []);
+    stage.alive.insert(id("c"), None);
+    stage.pass(Millis(10_000));
+    assert_eq!(removals(&stage), [removed(&["a"], "b")], "c lost the store");
+}
+
+#[test]
+fn the_others_do_not_hear_me_so_i_do_not_claim() {
+    let mut stage = second_of(&["a", "b", "c", "d"]);
+    stage.alive.remove(&id("a"));
+    stage.accuse = vec![id("a"), id("b")];
+    stage.pass(Millis(10_000));
+    assert_eq!(removals(&stage), []);
+}
+
+#[test]
+fn the_owner_loses_its_store_and_a_peer_relieves_it() {
+    let mut stage = member_b();
+    stage.alive.insert(id("a"), Some(Millis(60_000)));
+    stage.pass(Millis(1000));
+    assert_eq!(removals(&stage), [Action::MoveOwner { to: id("b") }]);
+    let record = &stage.record.as_ref().expect("there").record;
+    assert_eq!((record.members.len(), record.owner.clone()), (2, Some(id("b"))));
+}
+
+#[test]
+fn the_store_is_away_for_all_and_nobody_does_anything_and_all_stay_ready() {
+    let mut stage = member_b();
+    stage.trouble = Trouble::Away;
+    stage.alive.insert(id("a"), None);
+    stage.pass(Millis(30_000));
+    assert_eq!(removals(&stage), []);
+    assert!(stage.status().ready && stage.status().degraded);
+}
+
+#[test]
+fn who_alone_loses_the_store_is_not_ready() {
+    let mut stage = member_b();
+    stage.trouble = Trouble::Away;
+    stage.pass(Millis(5000));
+    assert!(!stage.status().ready);
+    assert!(stage.is(Life::Member));
+}
+
+#[test]
+fn a_view_that_changes_starts_the_clock_anew() {
+    let mut stage = member_b();
+    for _ in 0..10 {
+        stage.alive.clear();
+        stage.pass(Millis(2400));
+        stage = stage.alive(&["a"]);
+        stage.pass(Millis(600));
+    }
+    assert_eq!(removals(&stage), []);
+}
+
+#[test]
+fn a_newer_run_that_answers_proves_the_older_gone() {
+    let mut stage = member_b();
+    stage.alive.clear();
+    stage.alive.insert(NodeId::new("a", 2), None);
+    stage.pass(Millis(600));
+    assert_eq!(removals(&stage), [removed(&["a"], "b")]);
+}
+
+#[test]
+fn a_removed_member_stops() {
+    let mut stage = member_b();
+    stage.put(&record(&["a", "x", "y"]));
+    stage.pass(Millis(1000));
+    assert_eq!(stage.exit(), Some(&crate::effect::Exit::Removed { epoch: crate::ids::Epoch(3) }));
+}
