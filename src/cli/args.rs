@@ -70,6 +70,8 @@ pub enum Command {
     Job(JobCommand),
     /// Print what happens to jobs, contexts and binaries, a line each, until it is interrupted.
     Watch(WatchArgs),
+    /// Play back what a node's flight recorder has kept: its decisions, and whether they are the same again.
+    Replay(ReplayArgs),
     /// Print the version.
     Version,
     /// Who may use servers: the users file on this machine.
@@ -124,6 +126,13 @@ fn environment() -> Vec<(String, String)> {
     let mut ours: Vec<_> = all.filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX)).collect();
     ours.sort();
     ours
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The dump
+    #[arg(value_name = "FILE")]
+    pub dump: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -14,6 +14,7 @@ mod failure;
 mod job;
 mod output;
 mod progress;
+mod replay;
 mod secrets;
 mod timeline;
 mod token;
@@ -70,6 +71,7 @@ fn run(cli: &Cli, roles: Roles) -> Result<Exit, Failure> {
         Command::Context(command) => ask(cli, async |session| context::run(session, command).await)?,
         Command::Job(command) => ask(cli, async |session| job::run(session, command).await)?,
         Command::Token(command) => ask(cli, async |session| token::run(session, command).await)?,
+        Command::Replay(args) => replay::run(args)?,
         Command::User(command) => user::run(cli.json, command)?,
         Command::Watch(args) => ask(cli, async |session| watch::run(session, args).await)?,
     }

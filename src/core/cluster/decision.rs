@@ -1,6 +1,7 @@
 //! Decisions are values, and carry what led to them.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -69,4 +70,64 @@ pub struct Decision {
     pub view: View,
     /// How long the view had been as it is.
     pub stable: Millis,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Found => f.write_str("founds the cluster"),
+            Self::Join => f.write_str("joins"),
+            Self::Rejoin { instead_of } => write!(f, "joins in the place of {instead_of}"),
+            Self::TakeOver => f.write_str("takes over"),
+            Self::Remove { members, owner } => write!(f, "claims: without {}, owner {owner}", list(members)),
+            Self::MoveOwner { to } => write!(f, "claims: owner {to}"),
+            Self::BeginToLeave => f.write_str("begins to leave"),
+            Self::Leave => f.write_str("leaves"),
+            Self::StandDown => f.write_str("stands down"),
+            Self::Strand => f.write_str("strands: the record is lost"),
+        }
+    }
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rule => "",
+            Self::OwnerGone => "the owner's process is gone",
+            Self::Preferred => "keep-oldest prefers this side",
+            Self::OtherSideSilent => "keep-oldest prefers the other side, which has done nothing",
+            Self::OwnerLostStore => "the owner cannot reach the store",
+        })
+    }
+}
+
+/// The line for the log: what, why, and the view that it follows from.
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let view = &self.view;
+        write!(f, "{} {}", self.by, self.action)?;
+        if self.because != Because::Rule {
+            write!(f, "; {}", self.because)?;
+        }
+        let owner = |id: &NodeId| if view.owner.as_ref() == Some(id) { format!("{id}*") } else { id.to_string() };
+        let members: Vec<String> = view.members.iter().map(owner).collect();
+        write!(
+            f,
+            " (epoch {} of {}",
+            view.epoch,
+            if members.is_empty() { "nobody".into() } else { members.join(" ") }
+        )?;
+        for (what, who) in
+            [("unreachable", &view.unreachable), ("gone", &view.gone), ("reach the store", &view.reaching)]
+        {
+            if !who.is_empty() {
+                write!(f, ", {what}: {}", list(who))?;
+            }
+        }
+        write!(f, ", for {})", self.stable)
+    }
+}
+
+fn list(ids: &BTreeSet<NodeId>) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
