@@ -21,4 +21,5 @@ pub mod record;
 pub mod settings;
 pub mod singleton;
 pub mod store;
+pub mod succession;
 pub mod versions;

@@ -11,6 +11,9 @@ pub const FORMAT: u32 = 1;
 /// Members at most: beyond it heartbeats between all of them cost more than they tell.
 pub const MOST_MEMBERS: usize = 256;
 
+/// Nobody counts so far; a number beyond it is damage, and would not count on.
+const MOST_CHANGES: u64 = 1 << 60;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MemberState {
@@ -100,6 +103,9 @@ impl Record {
         }
         if self.epoch == Epoch(0) || self.term == Term(0) {
             return Err(Invalid("epoch and term begin at 1"));
+        }
+        if [self.epoch.0, self.term.0, self.next_age.0].iter().any(|number| *number > MOST_CHANGES) {
+            return Err(Invalid("a number is higher than any that was counted"));
         }
         if !self.members.windows(2).all(|pair| pair[0].age < pair[1].age) {
             return Err(Invalid("ages do not strictly increase"));

@@ -12,6 +12,7 @@ use crate::message::Body;
 use crate::mutations::Mutation;
 use crate::record::{FenceChange, Record};
 use crate::store::{Reading, Refusal, StoreAnswer, StoreOp, Stored};
+use crate::succession::follows;
 
 /// A change of the record that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +63,7 @@ impl Node {
             }
             Purpose::Settle(Change::Swap { base, .. }) => StoreOp::Touch { base: base.version },
             Purpose::Change(Change::Swap { base, record }) => {
+                debug_assert_eq!(follows(&base.record, record), Ok(()));
                 let Some(fence) = FenceChange::between(&base.record, record) else {
                     debug_assert!(false, "no change leads from no owner to no owner");
                     return;
