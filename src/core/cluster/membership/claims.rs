@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::decision::{Action, Because, View};
-use crate::downing::preference::prefers_this_side;
+use crate::downing::keep_oldest::prefers_this_side;
 use crate::ids::{Millis, Moment, NodeId};
 use crate::mutations::{Broken, Mutation};
 use crate::record::{Member, MemberState, Record};
