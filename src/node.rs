@@ -145,6 +145,7 @@ async fn build(
         records: records.clone(),
         active: active.clone(),
         launcher: Arc::new(launcher),
+        blobs: Arc::clone(&blobs),
         callbacks: callbacks.clone(),
         registry: doyen::jobs::supervisor::Registry::default(),
         servers: watch::channel(vec![advertised]).1,

@@ -3,24 +3,31 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use rustix::fs::OFlags;
 use rustix::process::Signal;
 use tokio::process::{Child, Command};
 
 use crate::api::driver::spec::{self, Announced, Spec};
 use crate::core::jobs::failure;
-use crate::ports::{LaunchError, Launched, Launcher};
+use crate::ports::{Attempt, LaunchError, Launched, Launcher, LogReader};
 use crate::runtime::crash::{self, Side};
+use crate::runtime::log_file;
 use crate::runtime::processes::{self, Process};
 
 const KILL_AGAIN: Duration = Duration::from_millis(20);
 /// Signals are repeated so often; what is left after that cannot be killed.
 const KILL_ROUNDS: u32 = 250;
+/// What is read of a log at once.
+const LOG_PART_BYTES: u64 = 256 << 10;
 
 pub struct ProcessLauncher {
     executable: PathBuf,
@@ -142,25 +149,80 @@ impl Launcher for ProcessLauncher {
         // The driver of a shim that had ended before lost its parent; it is known by its environment.
         let driver = format!("DOYEN_DRIVER_DIR={}/work", launched.directory);
         let driver_gone = until_none(|| processes::with_environment(&driver)).await;
-        let _ = fs::remove_dir_all(&launched.directory);
         shim_gone && driver_gone
     }
 
-    async fn sweep(&self, keep: &HashSet<String>) {
+    async fn leftover_log(&self, (context, attempt): &Attempt, job: &str, limit_bytes: u64) -> Option<LogReader> {
+        let path = self.directory(context, *attempt).join("logs").join(format!("{job}.log"));
+        match tokio::task::spawn_blocking(move || leftover(&path, limit_bytes)).await {
+            Ok(Ok(log)) => log,
+            Ok(Err(error)) => {
+                tracing::warn!(job, %error, "the log of a lost attempt cannot be read");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    async fn remove(&self, (context, attempt): &Attempt) {
+        let _ = fs::remove_dir_all(self.directory(context, *attempt));
+    }
+
+    async fn sweep(&self, keep: &HashSet<String>, leftovers: &HashSet<Attempt>) {
+        let of = |(context, attempt): &Attempt| self.directory(context, *attempt).display().to_string();
+        let leftovers: HashSet<String> = leftovers.iter().map(of).collect();
+        let remove = |directory: &String| {
+            if !leftovers.contains(directory) {
+                let _ = fs::remove_dir_all(directory);
+            }
+        };
         let mut shims = self.shims();
         let entries = fs::read_dir(&self.base).into_iter().flatten().flatten();
         for directory in entries.map(|entry| entry.path().display().to_string()).filter(|path| !keep.contains(path)) {
             tracing::info!(%directory, "removing what is left of an ended driver");
             // Its directory goes first: a shim that is overlooked ends itself and its driver.
-            let _ = fs::remove_dir_all(&directory);
+            remove(&directory);
             if let Some(Process { pid, start_ticks }) = shims.remove(&directory) {
                 self.kill(&Launched { pid, start_ticks, directory: directory.clone() }).await;
             }
             let driver = format!("DOYEN_DRIVER_DIR={directory}/work");
             until_none(|| processes::with_environment(&driver)).await;
-            let _ = fs::remove_dir_all(&directory);
+            remove(&directory);
         }
     }
+}
+
+/// Opens a log and cuts it. What a job made of it may be no file at all, and is not followed anywhere.
+fn leftover(path: &Path, limit_bytes: u64) -> io::Result<Option<LogReader>> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = match OpenOptions::new().read(true).append(true).custom_flags(flags).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() == 0 {
+        return Ok(None);
+    }
+    let size = match metadata.len() {
+        size if size > limit_bytes => log_file::cut(&file, size, limit_bytes)?,
+        size => size,
+    };
+    let file = Arc::new(file);
+    let parts = (0..size.div_ceil(LOG_PART_BYTES)).map(move |part| part * LOG_PART_BYTES);
+    let read = move |offset: u64| {
+        let file = Arc::clone(&file);
+        let length = (size - offset).min(LOG_PART_BYTES);
+        async move {
+            let read = move || {
+                let mut part = vec![0; usize::try_from(length).unwrap_or(0)];
+                file.read_exact_at(&mut part, offset)?;
+                Ok(Bytes::from(part))
+            };
+            tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+        }
+    };
+    Ok(Some(stream::iter(parts).then(read).boxed()))
 }
 
 /// Whole or not at all, for the shim may read at any time.

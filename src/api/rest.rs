@@ -244,22 +244,29 @@ pub struct JobDetails {
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LostAttempt {
+    /// Of the job's attempts, from 1 on: `?attempt=` of its log.
+    pub number: u32,
     /// The attempt of the context that ran it.
     pub attempt: u32,
     pub node: String,
     pub start_time: String,
     pub end_time: String,
     pub why: String,
+    /// Size of its log, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_bytes: Option<u64>,
 }
 
-impl From<&JobAttempt> for LostAttempt {
-    fn from(attempt: &JobAttempt) -> Self {
+impl LostAttempt {
+    fn new(number: u32, attempt: &JobAttempt) -> Self {
         Self {
+            number,
             attempt: attempt.attempt,
             node: attempt.node.clone(),
             start_time: timestamp::text(attempt.started_ms),
             end_time: timestamp::text(attempt.ended_ms),
             why: attempt.why.clone(),
+            log_bytes: attempt.log.as_ref().map(|log| log.size_bytes),
         }
     }
 }
@@ -302,7 +309,7 @@ impl JobDetails {
             progress: progress.map(|Progress { done, total, text, .. }| JobProgress { done, total, text }),
             log_bytes: record.log.as_ref().map(|log| log.size_bytes),
             retries: record.retry.retries,
-            attempts: record.attempts.iter().map(LostAttempt::from).collect(),
+            attempts: (1..).zip(&record.attempts).map(|(number, lost)| LostAttempt::new(number, lost)).collect(),
         }
     }
 }

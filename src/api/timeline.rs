@@ -19,6 +19,8 @@ pub struct Timeline {
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
+    /// Of the job's attempts, from 1 on: `?attempt=` of its log.
+    pub number: u32,
     /// The attempt of the context whose driver had the job.
     pub attempt: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,11 +34,17 @@ pub struct Attempt {
     /// Why it ended, when not well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Size of its log, once it is over and when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_bytes: Option<u64>,
+    /// Where the time of an attempt went that another followed. Those of the last are the job's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<Phase>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Mark {
-    /// `received`, `begun`, `recorded`, `taken-up`, `attached`, `sent`, `accepted`, `heard` or `ended`.
+    /// `received`, `begun`, `recorded`, `taken-up`, `attached`, `sent`, `accepted`, `heard`, `lost` or `ended`.
     pub at: String,
     /// Microseconds since the first; after a restart since `startTime`.
     pub us: u64,
@@ -44,7 +52,8 @@ pub struct Mark {
 
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Phase {
-    /// `prepare`, `record`, `queue`, `transfer`, `fetch`, `start`, what the driver names, `settle`, `finish`, `store`, `answer`.
+    /// `prepare`, `record`, `queue`, `earlier-attempts`, `retry`, `transfer`, `fetch`, `start`, what the driver names, `settle`, `finish`, `store`, `answer`.
+    /// Of an earlier attempt also `loss`: from the driver's word to the record that the job runs again.
     pub name: String,
     /// Microseconds.
     pub us: u64,

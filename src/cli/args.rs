@@ -229,6 +229,9 @@ pub enum JobCommand {
         /// Go on until the job ends
         #[arg(short, long)]
         follow: bool,
+        /// Of this attempt of the job, from 1 on; else of the last that wrote something
+        #[arg(long, value_name = "N")]
+        attempt: Option<u32>,
     },
     /// Show where a job's time went.
     Timeline { id: String },

@@ -38,7 +38,7 @@ pub async fn run(session: &Session, command: &JobCommand) -> Result<(), Failure>
             }
             print(&details(&job))
         }
-        JobCommand::Logs { id, follow } => logs(session, id, *follow).await,
+        JobCommand::Logs { id, follow, attempt } => logs(session, id, *follow, *attempt).await,
         JobCommand::Timeline { id } => timeline::show(session, id).await,
         JobCommand::Kill { id } => kill(session, id).await,
         JobCommand::Callbacks { id, replay } => callbacks::run(session, id, *replay).await,
@@ -160,8 +160,10 @@ async fn list(session: &Session, status: Option<&str>, limit: Option<u32>) -> Re
     print(&table(&head, &jobs.iter().map(row).collect::<Vec<_>>()))
 }
 
-async fn logs(session: &Session, id: &str, follow: bool) -> Result<(), Failure> {
-    let query = if follow { vec![("follow", "true".to_owned())] } else { Vec::new() };
+async fn logs(session: &Session, id: &str, follow: bool, attempt: Option<u32>) -> Result<(), Failure> {
+    let mut query = Vec::new();
+    query.extend(follow.then(|| ("follow", "true".to_owned())));
+    query.extend(attempt.map(|number| ("attempt", number.to_string())));
     let mut response = session.client.stream(format!("/v1/jobs/{}/logs", segment(id)?), query).await?;
     loop {
         match response.chunk().await {

@@ -5,7 +5,7 @@ use super::answer::{parse, text};
 use super::client::segment;
 use super::failure::{Failure, note};
 use super::output::{print, table};
-use crate::api::timeline::{Attempt, Timeline};
+use crate::api::timeline::{Attempt, Phase, Timeline};
 
 pub async fn show(session: &Session, id: &str) -> Result<(), Failure> {
     let answer = session.client.get(format!("/v1/jobs/{}/timeline", segment(id)?), Vec::new()).await?;
@@ -15,6 +15,10 @@ pub async fn show(session: &Session, id: &str) -> Result<(), Failure> {
     let timeline: Timeline = parse(&answer)?;
     for attempt in &timeline.attempts {
         note(attempt_line(attempt));
+        if !attempt.phases.is_empty() {
+            let phase = |phase: &Phase| format!("{} {} ms", phase.name, milliseconds(phase.us));
+            note(format!("  {}", attempt.phases.iter().map(phase).collect::<Vec<_>>().join(", ")));
+        }
     }
     let rows: Vec<Vec<String>> = timeline
         .phases
@@ -25,10 +29,12 @@ pub async fn show(session: &Session, id: &str) -> Result<(), Failure> {
 }
 
 fn attempt_line(attempt: &Attempt) -> String {
-    let node = attempt.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
+    let node = attempt.node.as_ref().map(|node| format!(", on {node}")).unwrap_or_default();
     let end = attempt.end_time.as_ref().map(|end| format!(" to {end}")).unwrap_or_default();
     let why = attempt.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-    format!("attempt {} of the context{node}, from {}{end}{why}", attempt.attempt, attempt.start_time)
+    let log = attempt.log_bytes.map(|bytes| format!(", {bytes} bytes of log")).unwrap_or_default();
+    let Attempt { number, attempt: of_context, start_time, .. } = attempt;
+    format!("attempt {number} of the job, {of_context} of the context{node}, from {start_time}{end}{log}{why}")
 }
 
 fn milliseconds(us: u64) -> String {

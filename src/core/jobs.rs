@@ -177,6 +177,9 @@ pub struct JobAttempt {
     pub started_ms: i64,
     pub ended_ms: i64,
     pub why: String,
+    /// What it wrote until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<BlobRef>,
 }
 
 /// The longest `why`, in bytes: a driver's last lines may be long.
@@ -224,13 +227,27 @@ impl JobRecord {
         (record, inline)
     }
 
+    /// The logs of its attempts that are kept, oldest first.
+    pub fn logs(&self) -> impl Iterator<Item = &BlobRef> {
+        self.attempts.iter().filter_map(|attempt| attempt.log.as_ref()).chain(&self.log)
+    }
+
+    /// The record without its logs.
+    pub fn without_logs(mut self) -> Self {
+        self.log = None;
+        for attempt in &mut self.attempts {
+            attempt.log = None;
+        }
+        self
+    }
+
     /// Whether it had a result that is no longer kept.
     pub fn has_lost_result(&self) -> bool {
         self.state == JobState::Finished && self.result.is_none()
     }
 
     /// The record of a job that is to run again: its attempt has become one of the past.
-    pub fn lost(&self, node: &str, why: &str, now_ms: i64) -> Self {
+    pub fn lost(&self, node: &str, why: &str, log: Option<BlobRef>, now_ms: i64) -> Self {
         let started_ms = self.assigned_ms.unwrap_or(self.started_ms);
         let end = (0..=MAX_WHY_BYTES.min(why.len())).rev().find(|end| why.is_char_boundary(*end)).unwrap_or(0);
         let attempt = JobAttempt {
@@ -239,6 +256,7 @@ impl JobRecord {
             started_ms,
             ended_ms: now_ms.max(started_ms),
             why: why[..end].into(),
+            log,
         };
         let mut record = Self { state: JobState::Restarting, ..self.clone() };
         record.attempts.push(attempt);

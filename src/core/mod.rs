@@ -8,6 +8,7 @@ pub mod contexts;
 pub mod events;
 pub mod hocon;
 pub mod idempotency;
+pub mod job_logs;
 pub mod jobs;
 pub mod keys;
 pub mod queue;

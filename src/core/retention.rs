@@ -56,7 +56,7 @@ impl Policy {
             return Fate::Remove;
         }
         let result = job.result.is_some() && is_over(ended, self.results_age_ms, now_ms);
-        let log = job.log.is_some() && is_over(ended, self.logs_age_ms, now_ms);
+        let log = job.logs().next().is_some() && is_over(ended, self.logs_age_ms, now_ms);
         if result || log { Fate::Trim { result, log } } else { Fate::Keep }
     }
 
@@ -67,14 +67,14 @@ impl Policy {
     }
 }
 
-/// Hashes of the content that a job's record refers to: its result and its log, and its code until it has ended.
+/// Hashes of the content that a job's record refers to: its result and its logs, and its code until it has ended.
 pub fn contents(job: &JobRecord) -> impl Iterator<Item = &str> {
     let result = match &job.result {
         Some(ResultPlace::Blob(blob)) => Some(blob),
         _ => None,
     };
     let code = job.binaries.iter().filter(|_| !job.state.has_ended()).map(|used| &used.content);
-    result.into_iter().chain(&job.log).chain(code).map(|blob| blob.sha256.as_str())
+    result.into_iter().chain(job.logs()).chain(code).map(|blob| blob.sha256.as_str())
 }
 
 /// When binaries were last used, as far as the history of jobs tells.

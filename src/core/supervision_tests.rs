@@ -21,7 +21,8 @@ fn loss(state: ContextState, restarts: u32) -> Loss {
 }
 
 fn attempts(count: u32) -> Vec<JobAttempt> {
-    let attempt = |attempt| JobAttempt { attempt, node: "n".into(), started_ms: 0, ended_ms: 1, why: "lost".into() };
+    let attempt =
+        |attempt| JobAttempt { attempt, node: "n".into(), started_ms: 0, ended_ms: 1, why: "lost".into(), log: None };
     (1..=count).map(attempt).collect()
 }
 

@@ -139,6 +139,9 @@ fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
             (S::SERVICE_UNAVAILABLE, "too-many-idempotency-keys", error(text))
         }
         E::NoResult => (S::NOT_FOUND, "no-result", error("The job has no result")),
+        E::NoAttempt { job, attempt } => {
+            (S::NOT_FOUND, "no-attempt", error(format!("Job {job} has no attempt {attempt}")))
+        }
         E::NoCallback(why) => (S::NOT_FOUND, "no-callback", error(format!("The job has no callback: {why}"))),
         E::CallbackNotYet => {
             (S::CONFLICT, "callback-not-yet", error("The job has not ended; its callback follows then"))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use futures::Stream;
@@ -13,12 +13,15 @@ use super::answer;
 use super::error::HttpError;
 use super::params::{Params, Who};
 use crate::api::rest::Answer;
-use crate::service::{LogChunk, Principal, Service};
+use crate::service::{LogChunk, Principal, Service, ServiceError};
 
 /// Read at once from a driver or the store.
 const PART_BYTES: u64 = 64 << 10;
 /// Between two looks at a log that is followed.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
+
+/// Tells whose log it is.
+const ATTEMPT: HeaderName = HeaderName::from_static("doyen-job-attempt");
 
 /// One range of bytes of a `Range` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,9 +67,11 @@ pub fn not_satisfiable(size: u64) -> Response {
 
 /// A job's own log: what it printed, so far
 ///
-/// `Range: bytes=…` gives a part; `follow=true` goes on until the job has ended.
+/// `Range: bytes=…` gives a part; `follow=true` goes on until the job has ended, with the attempts that follow. `attempt=1` is
+/// the log of the job's first attempt; without it, it is that of the last one that has written something, which
+/// the header `Doyen-Job-Attempt` tells.
 #[utoipa::path(get, path = "/v1/jobs/{id}/logs", tag = "jobs",
-    params(("id" = String, Path,), ("follow" = Option<bool>, Query,)),
+    params(("id" = String, Path,), ("follow" = Option<bool>, Query,), ("attempt" = Option<u32>, Query,)),
     responses((status = 200, description = "Text"), (status = 206, description = "A part of it"),
         (status = 404, body = Answer), (status = 416, description = "The range is outside")))]
 pub async fn get(
@@ -77,8 +82,10 @@ pub async fn get(
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
     let follow = params.bool("follow")?.unwrap_or(false);
+    let asked = asked(&params)?;
     let range = Range::of(&headers);
-    let size = service.job_log(&who, &id, 0, 0).await?.size_bytes;
+    let attempt = service.log_attempt(&who, &id, asked).await?;
+    let size = service.job_log(&who, &id, attempt, 0, 0).await?.size_bytes;
     let (from, to) = match range {
         None => (0, size),
         // Following may begin where nothing is yet.
@@ -89,31 +96,49 @@ pub async fn get(
         },
     };
     let end = (!follow).then_some(to);
-    let body = Body::from_stream(parts(service, who, id, from, end));
-    if range.is_none() || follow {
-        return Ok(answer::text(StatusCode::OK, body));
+    let body = Body::from_stream(parts(service, who, Reading { id, attempt, offset: from, end, asked }));
+    let mut response = answer::text(StatusCode::OK, body);
+    response.headers_mut().insert(ATTEMPT, attempt.into());
+    if range.is_some() && !follow {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        response.headers_mut().insert(header::CONTENT_RANGE, content_range(from, to, size));
     }
-    let mut response = answer::text(StatusCode::PARTIAL_CONTENT, body);
-    response.headers_mut().insert(header::CONTENT_RANGE, content_range(from, to, size));
     Ok(response)
 }
 
-/// The log from `offset` to `end`; without an end until the job has ended.
-fn parts(
-    service: Service,
-    who: Principal,
+/// The number of the attempt whose log is wanted.
+fn asked(params: &Params) -> Result<Option<u32>, ServiceError> {
+    let Some(number) = params.int("attempt")? else { return Ok(None) };
+    let of_attempt = u32::try_from(number).ok().filter(|number| *number > 0);
+    of_attempt.map(Some).ok_or_else(|| ServiceError::BadParameter {
+        name: "attempt".into(),
+        value: number.to_string(),
+        expected: "a number from 1 on",
+    })
+}
+
+/// What of a job's logs is read.
+struct Reading {
     id: String,
-    mut offset: u64,
+    attempt: u32,
+    offset: u64,
+    /// Where to end; without it, the log is followed.
     end: Option<u64>,
-) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
+    asked: Option<u32>,
+}
+
+/// The log from the offset to the end; when it is followed and no attempt was asked for, also those of the attempts after it.
+fn parts(service: Service, who: Principal, reading: Reading) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
+    let Reading { id, mut attempt, mut offset, end, asked } = reading;
     async_stream::stream! {
+        let mut new = false;
         loop {
             let most = end.map_or(PART_BYTES, |end| end.saturating_sub(offset).min(PART_BYTES));
             if most == 0 {
                 return;
             }
-            let LogChunk { bytes, next_offset, size_bytes, job_ended } =
-                match service.job_log(&who, &id, offset, most).await {
+            let LogChunk { bytes, next_offset, size_bytes, over, followed } =
+                match service.job_log(&who, &id, attempt, offset, most).await {
                     Ok(chunk) => chunk,
                     Err(error) => {
                         yield Err(std::io::Error::other(error));
@@ -124,14 +149,24 @@ fn parts(
             offset = next_offset.min(size_bytes.max(offset));
             if !bytes.is_empty() {
                 offset = next_offset;
+                if std::mem::take(&mut new) {
+                    yield Ok(Bytes::from(format!("\n[doyen: attempt {attempt}]\n")));
+                }
                 yield Ok(Bytes::from(bytes));
                 continue;
             }
-            if size_bytes < offset && !job_ended {
+            if size_bytes < offset && !over {
                 offset = size_bytes;
             }
-            if end.is_some() || job_ended {
+            if end.is_some() {
                 return;
+            }
+            if over {
+                if asked.is_some() || !followed {
+                    return;
+                }
+                (attempt, offset, new) = (attempt + 1, 0, true);
+                continue;
             }
             tokio::select! {
                 () = tokio::time::sleep(FOLLOW_EVERY) => {}

@@ -212,6 +212,35 @@ async fn results_and_logs_go_before_their_job() {
 }
 
 #[tokio::test]
+async fn logs_of_lost_attempts_are_kept_like_others_and_go_with_them() {
+    let mut world = World::new(&settings(|s| s.logs_age = Some(Duration::from_secs(100)))).await;
+    let code = world.upload(0).await;
+    world.put("b", code).await;
+    let job = world.submit("b").await.unwrap();
+    let lost = world.upload(1).await;
+    let waits = job.lost("n", "gone", Some(lost.clone()), world.now_ms);
+    world.records.retry(&waits).await.unwrap();
+    for _ in 0..3 {
+        world.wait(1000);
+        world.pass().await;
+    }
+    assert!(world.has(&lost).await, "however long the job takes");
+    let last = world.upload(2).await;
+    world.end(&waits.again(2, world.now_ms), Outcome::Finished("7".into()), Some(last.clone())).await;
+    world.wait(50);
+    world.pass().await;
+    assert!(world.has(&lost).await && world.has(&last).await);
+    for _ in 0..3 {
+        world.wait(100);
+        world.pass().await;
+    }
+    let kept = world.records.job(&job.id).await.unwrap().unwrap();
+    assert_eq!((kept.logs().count(), kept.attempts.len()), (0, 1));
+    assert!(!world.has(&lost).await && !world.has(&last).await);
+    assert_eq!(count(&world.removed.logs), 1);
+}
+
+#[tokio::test]
 async fn an_ended_context_goes_with_its_name_and_a_newer_of_that_name_keeps_it() {
     let mut world = World::new(&settings(|s| s.contexts_age = Some(Duration::from_secs(5)))).await;
     let make = |id: &str, name: &str| {

@@ -15,9 +15,9 @@ use super::kinds::{self, Kind};
 use super::records::{Claim, StoreError};
 use crate::core::binaries::check_name;
 use crate::core::contexts::{ContextNameError, ContextRecord, ContextState, Process, check_context_name};
-use crate::core::jobs::{Failure, JobRecord};
+use crate::core::jobs::{Failure, JobRecord, JobState};
 use crate::core::supervision::Life;
-use crate::ports::Launched;
+use crate::ports::{Attempt, Launched};
 use crate::runtime::{clock, random};
 
 pub use super::context::Shared;
@@ -350,9 +350,14 @@ async fn recover(me: &ActorRef<SupervisorMessage>, shared: &Shared) -> Result<()
         // Its server ended between the launch and the record of it.
         record.process = shared.launcher.find(&record.id, record.attempt).map(Process::from);
     }
-    // Of what no context has, nothing may be left when its attempt is given up.
+    let live: HashSet<&String> = contexts.iter().map(|context| &context.id).collect();
+    let in_driver =
+        |job: &&JobRecord| job.queued.is_none() && job.state != JobState::Restarting && live.contains(&job.context_id);
+    let leftovers: HashSet<Attempt> =
+        jobs.values().flatten().filter(in_driver).map(|job| (job.context_id.clone(), job.attempt)).collect();
+    // Of what no context has, nothing may run when its attempt is given up. The logs of its jobs are still to be stored.
     let known: HashSet<String> = contexts.iter().filter_map(|c| Some(c.process.as_ref()?.directory.clone())).collect();
-    shared.launcher.sweep(&known).await;
+    shared.launcher.sweep(&known, &leftovers).await;
     for record in contexts {
         let of_context = jobs.remove(&record.id).unwrap_or_default();
         tracing::info!(context = %record.name, jobs = of_context.len(), "waiting for the driver of a context");

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 use crate::api::driver::spec::Spec;
@@ -23,6 +25,12 @@ impl From<Launched> for Process {
         Self { pid, start_ticks, directory }
     }
 }
+
+/// An attempt of a context: the context's id, and the attempt's number.
+pub type Attempt = (String, u32);
+
+/// Streams what a job wrote.
+pub type LogReader = BoxStream<'static, std::io::Result<Bytes>>;
 
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("cannot start the driver: {message}")]
@@ -45,11 +53,18 @@ pub trait Launcher: Send + Sync + 'static {
     /// Tells a shim that another server has launched where servers are reached now. One that is gone need not know.
     async fn announce(&self, launched: &Launched, servers: &[String]);
 
-    /// Kills the shim and what it runs, at once, and removes its directory. For when it can no longer be reached. Whether
-    /// nothing is left of it.
+    /// Kills the shim and what it runs, at once. For when it can no longer be reached. Its files stay. Whether nothing runs
+    /// of it any more.
     async fn kill(&self, launched: &Launched) -> bool;
 
-    /// Kills and removes whatever was launched but these, which are named by their directories: what a server left that
-    /// ended in the middle of something.
-    async fn sweep(&self, keep: &HashSet<String>);
+    /// What a job wrote in an attempt of which nothing runs any more, cut to `limit_bytes` as a shim cuts it. `None` when it
+    /// wrote nothing, or when that is not there (any more).
+    async fn leftover_log(&self, of: &Attempt, job: &str, limit_bytes: u64) -> Option<LogReader>;
+
+    /// Removes the files of an attempt of which nothing runs any more. It need not have any.
+    async fn remove(&self, of: &Attempt);
+
+    /// Kills whatever was launched but `keep`, which are named by their directories: what a server left that ended in the
+    /// middle of something. It is removed too, but `leftovers`: their files stay until `remove`.
+    async fn sweep(&self, keep: &HashSet<String>, leftovers: &HashSet<Attempt>);
 }

@@ -11,7 +11,7 @@ pub mod user_directory;
 pub use archives::{ArchiveError, ArchiveLimits, Archives};
 pub use binary_store::{BinaryStore, BlobError, BlobInfo, BlobReader, BlobWriter, Stamp};
 pub use data_files::{DataError, DataFiles, StoredData};
-pub use launcher::{LaunchError, Launched, Launcher};
+pub use launcher::{Attempt, LaunchError, Launched, Launcher, LogReader};
 pub use meta_store::{
     Change, Changes, Commit, CommitError, Entry, MetaStore, Precondition, ReadError, Revision, Write,
 };

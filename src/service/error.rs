@@ -90,6 +90,8 @@ pub enum ServiceError {
     DataNotStored(String),
     #[error("no data file {0}")]
     DataNotFound(String),
+    #[error("job {job} has no attempt {attempt}")]
+    NoAttempt { job: String, attempt: u32 },
 
     #[error("the idempotency key is refused: {0}")]
     BadKey(#[from] KeyError),

@@ -8,6 +8,7 @@ use super::{Permission, Principal, Service, ServiceError};
 use crate::api::driver::Progress;
 use crate::api::driver::attach::LogPart;
 use crate::core::binaries::BlobRef;
+use crate::core::job_logs::{self, Place};
 use crate::core::jobs::{JobRecord, JobState, ResultPlace};
 use crate::jobs::Ended;
 use crate::jobs::context::{ContextMessage, KillAnswer};
@@ -42,8 +43,10 @@ pub struct LogChunk {
     pub next_offset: u64,
     /// Size of the whole at this moment.
     pub size_bytes: u64,
-    /// Nothing will follow once `next_offset` is at the end.
-    pub job_ended: bool,
+    /// The attempt is over: nothing will follow once `next_offset` is at the end.
+    pub over: bool,
+    /// Another attempt follows.
+    pub followed: bool,
 }
 
 impl JobView {
@@ -159,33 +162,53 @@ impl Service {
         }
     }
 
-    /// A part of the job's log, from the driver while it runs, else from the store.
+    /// The attempt of the job whose log is to be read: the one that was asked for, or the last that has written something.
+    pub async fn log_attempt(&self, who: &Principal, id: &str, asked: Option<u32>) -> Result<u32, ServiceError> {
+        self.permit(who, Permission::JobsRead)?;
+        let record = self.record(id).await?;
+        if let Some(number) = asked {
+            let place = job_logs::place(&record, number);
+            return place.map(|_| number).ok_or_else(|| ServiceError::NoAttempt { job: id.into(), attempt: number });
+        }
+        let present = job_logs::present(&record);
+        let is_in_driver = job_logs::place(&record, present) == Some(Place::Driver);
+        let driver_has =
+            present > 1 && is_in_driver && self.live_log(&record, 0, 0).await.is_some_and(|part| part.size_bytes > 0);
+        Ok(job_logs::newest(&record, driver_has))
+    }
+
+    /// A part of the log of an attempt of the job, from the driver while it runs, else from the store.
     pub async fn job_log(
         &self,
         who: &Principal,
         id: &str,
+        attempt: u32,
         offset: u64,
         max_bytes: u64,
     ) -> Result<LogChunk, ServiceError> {
         self.permit(who, Permission::JobsRead)?;
         let record = self.record(id).await?;
-        if !record.state.has_ended() {
-            if record.queued.is_none()
-                && let Some(part) = self.live_log(&record, offset, max_bytes).await
-            {
-                let next_offset = part.next_offset;
-                let size_bytes = part.size_bytes;
-                return Ok(LogChunk { bytes: part.into_bytes(), next_offset, size_bytes, job_ended: false });
+        let none =
+            LogChunk { bytes: Vec::new(), next_offset: offset, size_bytes: offset, over: false, followed: false };
+        let followed = job_logs::is_followed(&record, attempt);
+        let log = match job_logs::place(&record, attempt) {
+            None => return Err(ServiceError::NoAttempt { job: id.into(), attempt }),
+            Some(Place::ToCome) => return Ok(none),
+            Some(Place::Driver) => {
+                let part = self.live_log(&record, offset, max_bytes).await;
+                // Another attempt may have begun meanwhile, whose log this is.
+                let is_same = self.record(id).await.is_ok_and(|now| job_logs::present(&now) == attempt);
+                let Some(part) = part.filter(|_| is_same) else { return Ok(none) };
+                let (next_offset, size_bytes) = (part.next_offset, part.size_bytes);
+                return Ok(LogChunk { bytes: part.into_bytes(), next_offset, size_bytes, ..none });
             }
-            return Ok(LogChunk { bytes: Vec::new(), next_offset: offset, size_bytes: offset, job_ended: false });
-        }
-        let Some(log) = record.log else {
-            return Ok(LogChunk { bytes: Vec::new(), next_offset: offset, size_bytes: 0, job_ended: true });
+            Some(Place::Nothing) => return Ok(LogChunk { size_bytes: 0, over: true, followed, ..none }),
+            Some(Place::Kept(log)) => log,
         };
         let (reader, size_bytes) = self.blobs.read(&log.sha256, offset.min(log.size_bytes), Some(max_bytes)).await?;
         let bytes = collect(reader).await?;
         let next_offset = offset + bytes.len() as u64;
-        Ok(LogChunk { bytes, next_offset, size_bytes, job_ended: true })
+        Ok(LogChunk { bytes, next_offset, size_bytes, over: true, followed })
     }
 
     async fn live_log(&self, record: &JobRecord, offset: u64, max_bytes: u64) -> Option<LogPart> {

@@ -1,16 +1,15 @@
 //! The logs and results of jobs: bounded while a job runs, read on request, removed once a server has them.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::api::driver::attach::{LogPart, ReadLog};
+use crate::runtime::log_file;
 
 /// An answer to `read_log` is no longer than this, whatever it asks for.
 const MAX_PART_BYTES: u64 = 1 << 20;
-/// A cut keeps no more than this of the newest output.
-const MAX_TAIL_BYTES: u64 = 1 << 20;
 
 pub struct JobFiles {
     logs: PathBuf,
@@ -41,7 +40,9 @@ impl JobFiles {
         if size <= self.log_limit_bytes {
             return Some(size);
         }
-        Some(cut(&path, size, self.log_limit_bytes).unwrap_or(size))
+        let cut =
+            || log_file::cut(&OpenOptions::new().read(true).append(true).open(&path)?, size, self.log_limit_bytes);
+        Some(cut().unwrap_or(size))
     }
 
     pub fn forget(&self, job: &str) {
@@ -75,6 +76,16 @@ impl JobFiles {
     }
 }
 
+/// Removes all but the logs of jobs from a shim's directory. Whether there are any.
+pub fn only_logs(directory: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(directory)?.flatten().filter(|entry| entry.file_name() != "logs") {
+        let is_directory = entry.file_type()?.is_dir();
+        if is_directory { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
+    }
+    let is_log = |entry: &fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "log");
+    Ok(fs::read_dir(directory.join("logs"))?.flatten().any(|entry| is_log(&entry)))
+}
+
 fn read(path: &Path, offset: u64, max_bytes: u64) -> io::Result<(Vec<u8>, u64)> {
     let file = fs::File::open(path)?;
     let size = file.metadata()?.len();
@@ -98,21 +109,6 @@ fn whole_characters(part: &[u8]) -> &[u8] {
     let (before, last) = part.split_at(part.len() - back);
     let incomplete = std::str::from_utf8(last).is_err_and(|error| error.error_len().is_none());
     if incomplete && !before.is_empty() { before } else { part }
-}
-
-/// Keeps the first half, says so, and keeps what was written last. A job that writes at this moment may lose a little:
-/// it appends, so it goes on after what is kept.
-fn cut(path: &Path, size: u64, limit: u64) -> io::Result<u64> {
-    let mut file = OpenOptions::new().read(true).append(true).open(path)?;
-    let tail_bytes = (limit / 4).min(MAX_TAIL_BYTES);
-    let mut tail = vec![0; usize::try_from(tail_bytes).unwrap_or(0)];
-    file.read_exact_at(&mut tail, size - tail_bytes)?;
-    let line = tail.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    let mut newest = format!("\n[doyen: log over {limit} bytes, cut here]\n").into_bytes();
-    newest.extend_from_slice(&tail[line..]);
-    file.set_len(limit / 2)?;
-    file.write_all(&newest)?;
-    Ok(file.metadata()?.len())
 }
 
 #[cfg(test)]

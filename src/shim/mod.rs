@@ -28,7 +28,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use report::Report;
-use shell::Shell;
+use shell::{Left, Shell};
 
 use crate::api::driver::spec::{self, Spec};
 
@@ -69,9 +69,12 @@ fn hold(directory: &Path) -> Result<(), ShimError> {
         package::unpack(&directory.join("package"))?;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async { Shell::new(spec, &directory)?.run().await })?;
+    let left = runtime.block_on(async { Shell::new(spec, &directory)?.run().await })?;
     // Not waiting for a name that is still being looked up.
     runtime.shutdown_background();
+    if left == Left::Logs && job_files::only_logs(&directory)? {
+        return Ok(());
+    }
     match fs::remove_dir_all(&directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),

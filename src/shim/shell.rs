@@ -54,6 +54,14 @@ enum Done {
     Settled(Settled),
 }
 
+/// What of the directory is still of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    Nothing,
+    /// A server that comes back asks for the logs of its jobs.
+    Logs,
+}
+
 pub struct Shell {
     directory: PathBuf,
     spec: Spec,
@@ -79,6 +87,8 @@ pub struct Shell {
     heard_before: Option<Instant>,
     /// Nobody is to be told anything any more: only the driver's end is awaited.
     leaving: bool,
+    /// No server was told of the jobs that it has.
+    orphaned: bool,
     leave_at: Option<Instant>,
     /// When the grace of the newest stop is over.
     grace_over_at: Option<Instant>,
@@ -109,6 +119,7 @@ impl Shell {
             last_contact: clock::boottime().unwrap_or_default(),
             heard_before: None,
             leaving: false,
+            orphaned: false,
             leave_at: None,
             grace_over_at: None,
             stopped: false,
@@ -145,7 +156,7 @@ impl Shell {
     }
 
     /// Until the driver has ended and all is told, or nobody can be told.
-    pub async fn run(mut self) -> io::Result<()> {
+    pub async fn run(mut self) -> io::Result<Left> {
         let mut children = signal(SignalKind::child())?;
         let mut terminate = signal(SignalKind::terminate())?;
         self.reap().await;
@@ -153,7 +164,7 @@ impl Shell {
             self.due();
             self.run_effects();
             if self.has_left() {
-                return Ok(());
+                return Ok(if self.orphaned { Left::Logs } else { Left::Nothing });
             }
             let deadline = self.deadline();
             let listening = self.attachment.backlog_bytes() < BACKLOG_BYTES;
@@ -227,6 +238,7 @@ impl Shell {
         if contact {
             self.last_contact = boottime;
         } else if boottime.saturating_sub(self.last_contact) > orphan_timeout {
+            self.orphaned |= !self.leaving;
             self.leave("no server was reached within the orphan timeout");
         }
     }

@@ -137,6 +137,14 @@ fn show_and_kill() {
 }
 
 #[test]
+fn the_log_of_an_attempt_is_asked_for_by_its_number() {
+    let server = Server::playing(|_| answer(200, "try 1\n"));
+    assert_eq!(server.run(&["job", "logs", "--attempt", "1", "j1"]).stdout, "try 1\n");
+    assert_eq!(server.run(&["job", "logs", "-f", "--attempt", "2", "j1"]).stdout, "try 1\n");
+    assert_eq!(server.lines(), ["GET /v1/jobs/j1/logs?attempt=1", "GET /v1/jobs/j1/logs?follow=true&attempt=2"]);
+}
+
+#[test]
 fn callbacks_are_shown_and_replayed() {
     const SHOWN: &str = r#"{"jobId":"j1","state":"WAITING","attempts":2,"log":[
         {"attempt":1,"time":"t1","durationMs":7,"status":503},{"attempt":2,"time":"t2","durationMs":8,"error":"late"}]}"#;

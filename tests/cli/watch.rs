@@ -71,15 +71,16 @@ fn a_timeline_is_a_table_of_phases() {
         answer(
             200,
             r#"{"jobId":"j1","status":"FINISHED","startTime":"t0","marks":[{"at":"received","us":0}],
-                "attempts":[{"attempt":1,"node":"n1","startTime":"t0","endTime":"t1","why":"lost"},
-                            {"attempt":2,"node":"n2","driverPid":7,"startTime":"t1","endTime":"t2"}],
+                "attempts":[{"number":1,"attempt":1,"node":"n1","startTime":"t0","endTime":"t1","why":"lost","logBytes":9,
+                             "phases":[{"name":"driver","us":2500,"by":"server"},{"name":"loss","us":7,"by":"server"}]},
+                            {"number":2,"attempt":2,"node":"n2","driverPid":7,"startTime":"t1","endTime":"t2"}],
                 "phases":[{"name":"record","us":480,"by":"server"},{"name":"run","us":1234567,"by":"driver"}]}"#,
         )
     });
     let ended = server.run(&["job", "timeline", "j1"]);
     assert_eq!(ended.stdout, "PHASE   MS        MEASURED BY\nrecord  0.480     server\nrun     1234.567  driver\n");
-    let attempts =
-        "attempt 1 of the context on n1, from t0 to t1: lost\nattempt 2 of the context on n2, from t1 to t2\n";
+    let attempts = "attempt 1 of the job, 1 of the context, on n1, from t0 to t1, 9 bytes of log: lost\n  \
+                    driver 2.500 ms, loss 0.007 ms\nattempt 2 of the job, 2 of the context, on n2, from t1 to t2\n";
     assert_eq!(ended.stderr, attempts);
     assert_eq!(server.lines(), ["GET /v1/jobs/j1/timeline"]);
 }

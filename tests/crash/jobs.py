@@ -55,6 +55,7 @@ class Survives(Job):
     def run_job(self, context, runtime, data):
         runs, token = data.get_string("runs"), data.get_string("token")
         tries = os.path.join(os.path.dirname(runs), "tries-" + token)
+        print("log of", token, flush=True)
         with open(tries, "a") as file:
             file.write("%d\n" % os.getpid())
         while len(open(tries).readlines()) < 2:

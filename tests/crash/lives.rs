@@ -19,6 +19,8 @@ pub enum Scenario {
     FirstStart,
     Queue,
     LostDrivers,
+    /// Their shims live on, and tell.
+    LostMains,
     Callbacks,
     Keys,
     Tokens,
@@ -31,13 +33,17 @@ impl Scenario {
         match point {
             _ if FIRST_START.contains(&point) => &[Self::FirstStart],
             "job-enqueue" | "jobs-assign" => &[Self::Queue],
-            "context-restart" | "context-relaunch" | "job-retry" | "job-reassign" => &[Self::LostDrivers],
+            "context-restart" | "context-relaunch" | "job-retry" | "job-reassign" => {
+                &[Self::LostDrivers, Self::LostMains]
+            }
             "jobs-remove" | "jobs-trim" => &[Self::OldJobs],
             "context-remove" | "binary-remove" => &[Self::OldRest],
             "idempotency-claim" | "idempotency-expire" => &[Self::Keys],
             "binary-put" | "binary-delete" | "context-create" | "job-submit" | "data-rename" => {
                 &[Self::Day, Self::Keys]
             }
+            // Logs of lost attempts are content too.
+            "blob-put" => &[Self::Day, Self::LostDrivers],
             "token-create" | "token-revoke" => &[Self::Tokens],
             _ if point.starts_with("callback-") => &[Self::Callbacks],
             _ => &[Self::Day],
@@ -48,7 +54,9 @@ impl Scenario {
     pub fn place(self) -> Place {
         let place = Place::with(match self {
             Self::Queue => &["jobs.queue=true"],
-            Self::LostDrivers => &["contexts.restart-backoff=\"50ms\"", "jobs.retry-backoff=\"50ms\""],
+            Self::LostDrivers | Self::LostMains => {
+                &["contexts.restart-backoff=\"50ms\"", "jobs.retry-backoff=\"50ms\""]
+            }
             Self::Callbacks => &["callbacks.max-backoff=\"200ms\"", "callbacks.attempts=10000"],
             Self::Keys => &["idempotency.max-keys=3"],
             Self::Tokens => &["security.users-file=\"users.toml\""],
@@ -85,7 +93,8 @@ impl World {
             Scenario::Day => self.live_a_day().await,
             Scenario::FirstStart => self.live_briefly().await,
             Scenario::Queue => self.wait_for_places().await,
-            Scenario::LostDrivers => self.lose_and_try_again().await,
+            Scenario::LostDrivers => self.lose_and_try_again(false).await,
+            Scenario::LostMains => self.lose_and_try_again(true).await,
             Scenario::Callbacks => self.call_back().await,
             Scenario::Keys => self.repeat_with_keys().await,
             Scenario::Tokens => self.hand_out_tokens().await,
@@ -113,16 +122,24 @@ impl World {
     }
 
     /// Each job loses its driver once, and ends in the next attempt.
-    async fn lose_and_try_again(&mut self) {
+    async fn lose_and_try_again(&mut self, spare_shims: bool) {
         self.upload("jobs", jobs()).await;
         self.open_with("c", "?supervise=true&max-restarts=1000").await;
         for token in ["one", "two", "three"] {
-            let job = self.begun(token, &asked("Survives", "&retries=20")).await;
+            let begun = self.begun(token, &asked("Survives", "&retries=20")).await;
+            let job = Job { log: format!("log of {}\n", begun.token), ..begun };
             eventually("its try", async || self.tries(&job) > 0).await;
-            self.lose_drivers();
+            let logs = format!("/v1/jobs/{}/logs", job.id);
+            eventually("its line", async || self.get(&logs).await.text() == job.log).await;
+            self.lose_drivers(spare_shims);
             self.comes_to_its_end(job.clone()).await;
             let lost = self.get(&format!("/v1/jobs/{}", job.id)).await.json()["attempts"].as_array().unwrap().len();
             assert!((2..=lost + 1).contains(&self.tries(&job)), "{} tries, {lost} lost", self.tries(&job));
+            let mut kept = 0;
+            for number in 1..=lost {
+                kept += usize::from(self.get(&format!("{logs}?attempt={number}")).await.text() == job.log);
+            }
+            assert!(kept > 0, "the log of the lost attempt is gone");
             // Those whose submission was not answered may wait for the next loss.
             self.kill_others("").await;
         }

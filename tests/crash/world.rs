@@ -103,11 +103,20 @@ impl World {
         }
     }
 
-    /// Kills all drivers with their shims, as a machine's trouble might, and leaves the server.
-    pub fn lose_drivers(&self) {
+    /// Kills all drivers, as a machine's trouble might, and leaves the server; with their shims or without.
+    pub fn lose_drivers(&self, spare_shims: bool) {
         let server = self.server.as_ref().expect("a server runs").child.id();
+        let is_shim = |process: &processes::Process| {
+            let line = std::fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains("\0shim\0--directory\0")
+        };
         for process in self.place.processes().into_iter().filter(|process| process.pid != server) {
-            processes::signal(process, Signal::KILL);
+            if !spare_shims {
+                processes::signal(process, Signal::KILL);
+            } else if is_shim(&process) {
+                // Its first child is the driver's main, which takes all below it along.
+                processes::descendants(process.pid).first().map(|main| processes::signal(*main, Signal::KILL));
+            }
         }
     }
 

@@ -141,12 +141,14 @@ async fn start(records: Records) -> Contexts {
     let config = Config::default();
     let outbound = Arc::new(HttpOutbound::new(config.security.clone()));
     let blobs = Arc::new(MemoryBlobs::default());
-    let callbacks = Callbacks::start(outbound, blobs, records.clone(), config.callbacks.clone(), Secrets::default());
+    let callbacks =
+        Callbacks::start(outbound, blobs.clone(), records.clone(), config.callbacks.clone(), Secrets::default());
     let shared = Shared {
         callbacks,
         config: Arc::new(config),
         records,
         active: ActiveJobs::default(),
+        blobs,
         launcher: Arc::new(ProcessLauncher::new(PathBuf::from("nothing"), PathBuf::from("nowhere"))),
         registry: Registry::default(),
         servers: watch::channel(Vec::new()).1,

@@ -209,6 +209,7 @@ async fn the_launcher_kills_shim_driver_and_orphans() {
     link.expect("finished").await;
     assert!(shim.launcher.alive(&shim.launched));
     shim.launcher.kill(&shim.launched).await;
+    shim.launcher.remove(&shim.attempt()).await;
     assert!(!shim.launcher.alive(&shim.launched) && shim.below().is_empty() && !shim.directory().exists());
 }
 
@@ -223,6 +224,7 @@ async fn the_launcher_finds_what_a_dead_shim_left() {
     eventually("an end of the shim", || !shim.launcher.alive(&shim.launched)).await;
     assert!(!shim.below().is_empty());
     shim.launcher.kill(&shim.launched).await;
+    shim.launcher.remove(&shim.attempt()).await;
     assert!(shim.below().is_empty() && !shim.directory().exists());
 }
 

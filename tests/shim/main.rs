@@ -4,5 +4,6 @@
 
 mod ends;
 mod jobs;
+mod leftovers;
 mod server;
 mod shim;

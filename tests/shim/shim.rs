@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use doyen::adapters::process::ProcessLauncher;
 use doyen::api::driver::spec::{Limits, Spec};
-use doyen::ports::{Launched, Launcher};
+use doyen::ports::{Attempt, Launched, Launcher};
 use doyen::runtime::processes;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -69,6 +69,10 @@ impl Shim {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory().join(name)
+    }
+
+    pub fn attempt(&self) -> Attempt {
+        ("context".into(), 3)
     }
 
     pub fn process(&self) -> processes::Process {

@@ -1,6 +1,6 @@
 //! The actor of one context: takes messages in order, and hands each to the file that knows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ fn begin(setup: ContextSetup) -> State {
     let record = setup.record;
     let process = record.process.clone();
     let now = clock::instant();
-    let mut jobs = HashMap::new();
+    let (mut jobs, mut leftovers) = (HashMap::new(), BTreeSet::new());
     for job in setup.jobs {
         let permit = Arc::clone(&setup.slots).try_acquire_owned().ok();
         let id = job.id.clone();
@@ -93,7 +93,8 @@ fn begin(setup: ContextSetup) -> State {
         } else if held.record.attempt > 0 && held.record.attempt < record.attempt {
             // A server knew that its driver was lost, and ended before it had decided about the job.
             let unknown = || Failure::new("DriverLost", "the driver that had the job is lost");
-            held.lost = Some((record.lost.clone().unwrap_or_else(unknown), None));
+            held.lost = Some(record.lost.clone().unwrap_or_else(unknown));
+            leftovers.insert(held.record.attempt);
         }
         jobs.insert(id, held);
     }
@@ -115,6 +116,8 @@ fn begin(setup: ContextSetup) -> State {
         began: now,
         relaunch_at: unlaunched.then_some(now),
         unstored_loss: None,
+        leftovers,
+        leaving: Vec::new(),
         ready_since: None,
         idle_since: now,
         first: now,
@@ -243,6 +246,7 @@ impl State {
     pub async fn kill_driver(&mut self) -> bool {
         self.connection = None;
         let Some(launched) = &self.launched else { return true };
+        self.leftovers.insert(self.record.attempt);
         let gone = self.shared.launcher.kill(launched).await;
         if gone {
             self.launched = None;

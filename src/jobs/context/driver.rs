@@ -229,10 +229,15 @@ impl State {
             let _ = reply.send(KillAnswer::TooLate);
             return;
         };
+        if held.lost.is_some() {
+            let before = self.record.attempt.saturating_sub(1);
+            self.salvage(before).await;
+        }
+        let Some(held) = self.jobs.get_mut(job) else { return };
         held.ending = true;
         let failure = Failure::new("JobKilled", format!("Job {job} killed"));
         let now = clock::unix_ms();
-        let (record, _) = held.record.ended(Outcome::Killed(failure), None, now);
+        let (record, _) = held.record.ended(Outcome::Killed(failure), held.left_log(), now);
         match self.shared.records.end(&record, None).await {
             Ok(()) => {
                 let (sender, gone) = oneshot::channel();

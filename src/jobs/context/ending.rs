@@ -12,6 +12,7 @@ use crate::core::binaries::BlobRef;
 use crate::core::contexts::ContextState;
 use crate::core::jobs::{Failure, JobRecord, Outcome};
 use crate::core::retention;
+use crate::jobs::Records;
 use crate::jobs::active::Ended;
 use crate::runtime::clock;
 
@@ -58,22 +59,19 @@ impl State {
     }
 
     /// The job's end is stored, but perhaps not its log, which the driver has only now given away.
-    fn end_killed(&self, me: &Me, job: &str, log: Option<BlobRef>) {
+    pub fn end_killed(&self, me: &Me, job: &str, log: Option<BlobRef>) {
         let (me, records, job) = (me.clone(), self.shared.records.clone(), job.to_owned());
         let held = records.hold(log.iter().map(|log| log.sha256.as_str()));
         self.storing.spawn(async move {
             let _held = held;
-            if let Some(log) = log
-                && let Err(error) = records.add_log(&job, log).await
-            {
-                tracing::warn!(%job, %error, "the log of a killed job is lost");
-            }
+            add_log(&records, &job, log).await;
             let _ = me.cast(ContextMessage::Stored { job });
         });
     }
 
     pub async fn stored(&mut self, job: &str) {
         self.release(job);
+        self.let_go().await;
         self.idle_since = clock::instant();
         if self.record.ad_hoc {
             self.stop(false).await;
@@ -156,6 +154,7 @@ impl State {
         self.ended = true;
         // The shim waits for it, if it is still there.
         self.acknowledge_exit();
+        self.let_go().await;
         self.shared.registry.remove(&self.record);
         self.relaunch_at = None;
         self.phase.send_replace(Phase::Ended);
@@ -168,8 +167,11 @@ impl State {
 
     async fn end_all_jobs(&mut self, failure: Failure) {
         self.end_queued(&failure);
+        self.salvage(self.record.attempt).await;
         for (id, held) in std::mem::take(&mut self.jobs) {
+            let log = held.left_log();
             if let Some(gone) = held.killed {
+                add_log(&self.shared.records, &id, log).await;
                 let _ = gone.send(());
                 continue;
             }
@@ -177,7 +179,7 @@ impl State {
                 // Its own end is being stored; see below.
                 continue;
             }
-            let (failure, log) = held.lost.unwrap_or_else(|| (failure.clone(), None));
+            let failure = held.lost.unwrap_or_else(|| failure.clone());
             let (record, _) = held.record.ended(Outcome::Failed(failure), log, clock::unix_ms());
             while let Err(error) = self.shared.records.end(&record, None).await {
                 tracing::error!(job = %id, %error, "cannot store the job's end; trying again");
@@ -188,6 +190,15 @@ impl State {
         // An ended context has no running jobs, whoever looks; and the shim may not forget an end before it is stored.
         self.storing.close();
         self.storing.wait().await;
+    }
+}
+
+/// Gives a killed job its log, if there is one.
+async fn add_log(records: &Records, job: &str, log: Option<BlobRef>) {
+    if let Some(log) = log
+        && let Err(error) = records.add_log(job, log).await
+    {
+        tracing::warn!(%job, %error, "the log of a killed job is lost");
     }
 }
 

@@ -7,6 +7,7 @@ mod ending;
 mod expiry;
 mod queue;
 mod relaunch;
+mod salvage;
 mod state;
 
 use std::sync::Arc;

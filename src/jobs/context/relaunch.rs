@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use ractor::ActorRef;
 
-use super::state::{State, secret_hash};
+use super::state::{Left, State, secret_hash};
 use super::{ContextMessage, Phase};
 use crate::api::driver::Raw;
 use crate::core::binaries::BlobRef;
@@ -58,6 +58,7 @@ impl State {
         self.storing.close();
         self.storing.wait().await;
         self.storing.reopen();
+        self.salvage(self.record.attempt).await;
         let runs_again =
             |held: &super::state::Held| !held.ending && held.record.retry.after_loss(&held.record.attempts).is_some();
         let loss = Loss {
@@ -74,13 +75,13 @@ impl State {
                 self.end(Failure::new(&failure.class, message)).await;
             }
             AfterLoss::Relaunch { after, restarts } => {
-                self.restart(failure, clock::instant() + after, restarts).await;
+                self.restart(me, failure, clock::instant() + after, restarts).await;
                 self.settle_lost(me).await;
             }
         }
     }
 
-    async fn restart(&mut self, failure: Failure, at: Instant, restarts: u32) {
+    async fn restart(&mut self, me: &Me, failure: Failure, at: Instant, restarts: u32) {
         let mut record = self.record.clone();
         record.state = ContextState::Restarting;
         record.attempt += 1;
@@ -97,11 +98,10 @@ impl State {
             return;
         }
         tracing::warn!(context = %record.name, id = %record.id, attempt = record.attempt, reason = %failure.message, "driver lost; context restarts");
-        self.record = record;
+        let attempt = std::mem::replace(&mut self.record, record).attempt;
         self.secret_hash.send_replace(String::new());
-        // The shim waits for it, if it is still there.
-        self.acknowledge_exit();
-        self.connection = None;
+        // The shim has what is there of its jobs' logs, until these are settled.
+        self.leaving.extend(self.connection.take().map(|shim| (attempt, shim)));
         self.attachment = None;
         self.launched = None;
         self.unable = None;
@@ -113,10 +113,13 @@ impl State {
         let killed = self.jobs.values().filter(|held| held.killed.is_some()).map(|held| held.record.id.clone());
         for id in killed.collect::<Vec<_>>() {
             // Its processes are gone with its driver.
-            self.release(&id);
+            match self.jobs.get(&id).and_then(super::state::Held::left_log) {
+                Some(log) => self.end_killed(me, &id, Some(log)),
+                None => self.release(&id),
+            }
         }
         for held in self.jobs.values_mut().filter(|held| !held.ending && held.waiting.is_none()) {
-            held.lost.get_or_insert_with(|| (failure.clone(), None));
+            held.lost.get_or_insert_with(|| failure.clone());
         }
     }
 
@@ -156,12 +159,13 @@ impl State {
             let (retry, before) = (&held.record.retry, &held.record.attempts);
             if lost && supervised && retry.after_loss(before).is_some() {
                 // `exited` follows, and tells whether there will be a driver to run it again.
-                held.lost = Some((error.with_stack(), log));
+                held.lost = Some(error.with_stack());
+                held.left = log.map(|log| Left::of(&self.shared.records, log));
                 return;
             }
             let again = retry.after_failure(before).filter(|_| !lost && self.record.state == ContextState::Running);
             if let Some(after) = again
-                && self.retry(&job, &error.message, clock::instant() + after).await
+                && self.retry(&job, &error.message, log.clone(), clock::instant() + after).await
             {
                 return self.acknowledge(&job);
             }
@@ -190,26 +194,34 @@ impl State {
         // Of this attempt it is not known yet whether another follows.
         let lost = self.jobs.values().filter(|held| !held.ending && held.record.attempt < self.record.attempt);
         let lost: Vec<_> = lost.filter_map(|held| Some((held.record.id.clone(), held.lost.clone()?))).collect();
-        for (id, (failure, log)) in lost {
+        if !lost.is_empty() {
+            // Found in the store, of a server that ended before it had looked.
+            self.salvage(self.record.attempt - 1).await;
+        }
+        for (id, failure) in lost {
             let Some(held) = self.jobs.get(&id) else { continue };
+            let log = held.left_log();
             match held.record.retry.after_loss(&held.record.attempts) {
                 None => self.end_job(me, &id, Outcome::Failed(failure), log),
                 Some(after) => {
-                    self.retry(&id, &failure.message, clock::instant() + after).await;
+                    self.retry(&id, &failure.message, log, clock::instant() + after).await;
                 }
             }
         }
+        self.let_go().await;
     }
 
     /// Records that the job is to run again. It keeps its place. False when the store did not take it.
-    async fn retry(&mut self, job: &str, why: &str, not_before: Instant) -> bool {
+    async fn retry(&mut self, job: &str, why: &str, log: Option<BlobRef>, not_before: Instant) -> bool {
         let Some(held) = self.jobs.get_mut(job) else { return true };
-        let record = held.record.lost(&self.shared.config.node.name, why, clock::unix_ms());
+        let _hold = self.shared.records.hold(log.iter().map(|log| log.sha256.as_str()));
+        let record = held.record.lost(&self.shared.config.node.name, why, log, clock::unix_ms());
         match self.shared.records.retry(&record).await {
             Ok(()) => {
                 self.shared.active.insert(record.clone());
                 held.record = record;
                 held.lost = None;
+                held.left = None;
                 held.waiting = Some(not_before);
                 true
             }

@@ -1,6 +1,6 @@
 //! What a context's actor keeps, and what it needs from outside.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,10 @@ use crate::core::binaries::BlobRef;
 use crate::core::contexts::ContextRecord;
 use crate::core::jobs::{Failure, JobRecord};
 use crate::jobs::callbacks::Callbacks;
+use crate::jobs::records::Hold;
 use crate::jobs::supervisor::Registry;
 use crate::jobs::{ActiveJobs, Records};
-use crate::ports::{Launched, Launcher, Revision};
+use crate::ports::{BinaryStore, Launched, Launcher, Revision};
 
 /// What the actors of all contexts share.
 #[derive(Clone)]
@@ -26,6 +27,7 @@ pub struct Shared {
     pub records: Records,
     pub active: ActiveJobs,
     pub launcher: Arc<dyn Launcher>,
+    pub blobs: Arc<dyn BinaryStore>,
     pub callbacks: Callbacks,
     pub registry: Registry,
     /// Where drivers reach this server; set once it listens.
@@ -58,8 +60,27 @@ pub struct Held {
     pub killed: Option<oneshot::Sender<()>>,
     /// It is in no driver, and is given to one from then on.
     pub waiting: Option<Instant>,
-    /// Lost with its driver, and not decided yet: with what failure and log it ends, if it ends.
-    pub lost: Option<(Failure, Option<BlobRef>)>,
+    /// Lost with its driver, and not decided yet: with what failure it ends, if it ends.
+    pub lost: Option<Failure>,
+    /// What it left in its lost attempt, once that was looked for.
+    pub left: Option<Left>,
+}
+
+/// The log of a lost attempt, which is kept from retention until a record refers to it.
+pub struct Left {
+    log: Option<BlobRef>,
+    _hold: Option<Hold>,
+}
+
+impl Left {
+    pub fn nothing() -> Self {
+        Self { log: None, _hold: None }
+    }
+
+    pub fn of(records: &Records, log: BlobRef) -> Self {
+        let hold = records.hold([log.sha256.as_str()]);
+        Self { log: Some(log), _hold: Some(hold) }
+    }
 }
 
 impl Held {
@@ -69,7 +90,18 @@ impl Held {
     }
 
     pub fn new(record: JobRecord, permit: Option<OwnedSemaphorePermit>) -> Self {
-        Self { record, permit, ending: false, killed: None, waiting: None, lost: None }
+        Self { record, permit, ending: false, killed: None, waiting: None, lost: None, left: None }
+    }
+
+    /// The log of its lost attempt, as far as it is known.
+    pub fn left_log(&self) -> Option<BlobRef> {
+        self.left.as_ref().and_then(|left| left.log.clone())
+    }
+
+    /// Whether it was in a driver, which was not heard of its log, and nobody has looked for that yet.
+    pub fn may_have_left_a_log(&self) -> bool {
+        let is_settled = self.ending && self.killed.is_none();
+        self.waiting.is_none() && self.left.is_none() && !is_settled
     }
 }
 
@@ -96,6 +128,10 @@ pub struct State {
     pub detached_since: Option<Instant>,
     /// When the driver of a stopping context is killed.
     pub kill_at: Option<Instant>,
+    /// Attempts that are over, or about to be, whose directories may be there still.
+    pub leftovers: BTreeSet<u32>,
+    /// Shims of attempts that are over, which wait to hear that this is known.
+    pub leaving: Vec<(u32, Connection)>,
     /// When the next attempt is launched.
     pub relaunch_at: Option<Instant>,
     /// The driver is lost, but the store did not take it: the next tick tries again.

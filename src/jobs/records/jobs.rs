@@ -98,6 +98,7 @@ impl Records {
     pub async fn retry(&self, job: &JobRecord) -> Result<(), StoreError> {
         let preconditions = vec![Precondition::Exists(keys::job_active(&job.id))];
         self.commit("job-retry", Commit { preconditions, writes: vec![put(keys::job(&job.id), job)] }).await?;
+        self.timelines.lost(&job.id);
         Ok(())
     }
 

@@ -24,7 +24,7 @@ use crate::runtime::crash::{self, Side};
 
 pub use holds::Hold;
 pub use retention::{Settled, Trimmed};
-pub use timelines::{After, PastAttempt};
+pub use timelines::After;
 
 pub use idempotency::{Claim, Claims};
 

@@ -77,7 +77,7 @@ impl Records {
                     kept.result = None;
                 }
                 if *log {
-                    kept.log = None;
+                    kept = kept.without_logs();
                 }
                 commit.writes.push(put(keys::job(&record.id), &kept));
             }

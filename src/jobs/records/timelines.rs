@@ -4,8 +4,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
-
 use super::{Records, StoreError, put};
 use crate::core::jobs::JobRecord;
 use crate::core::keys;
@@ -42,18 +40,6 @@ struct Inner {
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Timelines(Arc<Mutex<Inner>>);
-
-/// An attempt of a job that came to nothing, so that it was given to another.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct PastAttempt {
-    /// Of the context.
-    pub attempt: u32,
-    pub node: String,
-    pub started_ms: i64,
-    pub ended_ms: i64,
-    pub why: String,
-}
 
 /// A timeline whose job is being recorded.
 #[derive(Debug)]
@@ -114,6 +100,10 @@ impl Timelines {
         let store_us = us(stored.saturating_duration_since(began));
         inner.recent.insert(job.to_owned(), After { stored, store_us, answer_us: None });
         inner.order.push_back(job.to_owned());
+    }
+
+    pub(super) fn lost(&self, job: &str) {
+        self.change(job, Timeline::lose);
     }
 
     pub(super) fn forget(&self, job: &str) {
@@ -182,17 +172,6 @@ impl Records {
         };
         let stored = self.get(&keys::job_timeline(job)).await?;
         Ok((stored.map(|found| found.record).unwrap_or_default(), after))
-    }
-
-    /// The attempts of the job before its present or last one, oldest first.
-    pub async fn past_attempts(&self, job: &str) -> Result<Vec<PastAttempt>, StoreError> {
-        #[derive(Deserialize)]
-        struct Attempts {
-            #[serde(default)]
-            attempts: Vec<PastAttempt>,
-        }
-        let found = self.get::<Attempts>(&keys::job(job)).await?;
-        Ok(found.map(|found| found.record.attempts).unwrap_or_default())
     }
 }
 

@@ -113,8 +113,8 @@ async fn act(name: &str, store: &Arc<EmbeddedStore>) -> Result<(), StoreError> {
             let binary = records.binary("b").await?.unwrap().version;
             records.submit(&job(), "{}", attachment().await, &[("b".into(), binary)], None).await
         }
-        "job-retry" => records.retry(&job().lost("doyen", "why", 3)).await,
-        "job-reassign" => records.reassign(&job().lost("doyen", "why", 3).again(2, 4), attachment().await).await,
+        "job-retry" => records.retry(&job().lost("doyen", "why", None, 3)).await,
+        "job-reassign" => records.reassign(&job().lost("doyen", "why", None, 3).again(2, 4), attachment().await).await,
         "job-enqueue" => records.enqueue(&waiting(), "{}", &[], None).await,
         "jobs-assign" => records.assign(&[JobRecord { queued: None, ..waiting() }], attachment().await).await,
         "job-end" => {
