@@ -13,10 +13,8 @@ use doyen::adapters::blobs::ObjectBinaryStore;
 use doyen::adapters::embedded::EmbeddedStore;
 use doyen::adapters::embedded::data_dir::DataDir;
 use doyen::adapters::outbound::HttpOutbound;
-use doyen::core::jobs::{JobRecord, JobState, Outcome};
+use doyen::core::jobs::{JobRecord, Outcome};
 use doyen::core::keys;
-use doyen::core::queue::Priority;
-use doyen::core::supervision::Retry;
 use doyen::jobs::Records;
 use doyen::jobs::callbacks::{Callbacks, Secrets};
 use doyen::ports::{Commit, MetaStore, Write};
@@ -113,20 +111,10 @@ fn job(callback: String) -> JobRecord {
         context: "bench".into(),
         context_id: random::id(),
         attempt: 1,
-        priority: Priority::default(),
-        queued: None,
-        state: JobState::Started,
         started_ms: clock::unix_ms(),
-        ended_ms: None,
-        binaries: Vec::new(),
         principal: "anonymous".into(),
         callback: Some(callback),
-        failure: None,
-        result: None,
-        log: None,
-        retry: Retry::default(),
-        assigned_ms: None,
-        attempts: Vec::new(),
+        ..JobRecord::default()
     }
 }
 

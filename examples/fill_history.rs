@@ -10,9 +10,7 @@ use doyen::adapters::embedded::EmbeddedStore;
 use doyen::adapters::embedded::data_dir::DataDir;
 use doyen::core::binaries::{BinaryType, BlobRef};
 use doyen::core::contexts::{Attachment, ContextRecord, ContextState};
-use doyen::core::jobs::{BinaryUse, JobRecord, JobState, Outcome};
-use doyen::core::queue::Priority;
-use doyen::core::supervision::{Life, Retry};
+use doyen::core::jobs::{BinaryUse, JobRecord, Outcome};
 use doyen::jobs::Records;
 use doyen::ports::Revision;
 use doyen::runtime::{clock, random};
@@ -35,24 +33,12 @@ fn context() -> ContextRecord {
         kind: "python".into(),
         state: ContextState::Running,
         started_ms: clock::unix_ms(),
-        ended_ms: None,
         settings: "{}".into(),
         max_jobs: 1,
-        queue: None,
-        ad_hoc: false,
         principal: "anonymous".into(),
         attempt: 1,
-        secret_hash: String::new(),
-        process: None,
-        application_id: None,
-        ui_url: None,
-        failure: None,
         initialized: true,
-        life: Life::default(),
-        restarts: 0,
-        lost: None,
-        stopped_because: None,
-        birth: None,
+        ..ContextRecord::default()
     }
 }
 
@@ -64,20 +50,10 @@ fn job(context: &ContextRecord) -> JobRecord {
         context: context.name.clone(),
         context_id: context.id.clone(),
         attempt: 1,
-        priority: Priority::default(),
-        queued: None,
-        state: JobState::Started,
         started_ms: clock::unix_ms(),
-        ended_ms: None,
         binaries: vec![BinaryUse { name: "bench".into(), kind: BinaryType::Wheel, content, uploaded: true }],
         principal: "anonymous".into(),
-        callback: None,
-        failure: None,
-        result: None,
-        log: None,
-        retry: Retry::default(),
-        assigned_ms: None,
-        attempts: Vec::new(),
+        ..JobRecord::default()
     }
 }
 

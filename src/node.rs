@@ -47,6 +47,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let mut terminate = handler(SignalKind::terminate())?;
     let mut interrupt = handler(SignalKind::interrupt())?;
     let users = users(&config)?;
+    warn_if_open(&config);
     let data_dir = DataDir::open(&config.node.data_dir)?;
     let secure = secure(&config)?;
     let listener = TcpListener::bind(config.http.listen)
@@ -96,7 +97,18 @@ fn users(config: &Config) -> Result<Option<Arc<dyn UserDirectory>>, StartError> 
     if !config.http.listen.ip().is_loopback() && config.tls.certificate.is_none() {
         tracing::warn!(listen = %config.http.listen, "passwords and tokens come unencrypted: put TLS in front");
     }
-    Ok(Some(Arc::new(UsersFile::open(path, config.security.role_grants())?)))
+    let users = UsersFile::open(path, config.security.role_grants())?;
+    tokio::spawn(users.clone().watch());
+    Ok(Some(Arc::new(users)))
+}
+
+/// `http.insecure` lets it start; nobody shall believe later that there was no warning.
+fn warn_if_open(config: &Config) {
+    let authenticated = config.security.users_file.is_some() || config.tls.require_client_certificate;
+    let listen = config.http.listen;
+    if !authenticated && !listen.ip().is_loopback() {
+        tracing::warn!(%listen, "whoever reaches this address can run code here: nothing authenticates clients (http.insecure)");
+    }
 }
 
 fn handler(kind: SignalKind) -> Result<Signal, StartError> {

@@ -130,10 +130,10 @@ impl Launcher for ProcessLauncher {
         processes::alive(process(launched))
     }
 
-    async fn announce(&self, launched: &Launched, servers: &[String]) {
+    async fn announce(&self, launched: &Launched, announced: &Announced) {
         let directory = Path::new(&launched.directory);
         if self.alive(launched)
-            && let Err(error) = announce(directory, servers)
+            && let Err(error) = announce(directory, announced)
         {
             tracing::warn!(directory = %directory.display(), %error, "a driver cannot be told where the server is");
         }
@@ -226,8 +226,8 @@ fn leftover(path: &Path, limit_bytes: u64) -> io::Result<Option<LogReader>> {
 }
 
 /// Whole or not at all, for the shim may read at any time.
-fn announce(directory: &Path, servers: &[String]) -> io::Result<()> {
-    let text = serde_json::to_vec(&Announced { servers: servers.to_vec() })?;
+fn announce(directory: &Path, announced: &Announced) -> io::Result<()> {
+    let text = serde_json::to_vec(announced)?;
     let partial = directory.join("servers.json.new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
     file.write_all(&text)?;

@@ -14,6 +14,8 @@ use crate::runtime::{clock, passwords, random};
 
 /// A change is noticed so much later at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// As long as something is wrong, the log says so this often.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(3600);
 const MOST_BYTES: u64 = 16 << 20;
 
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +39,8 @@ struct Content {
 struct Look {
     at: Instant,
     stamp: Stamp,
-    /// What was said last of what is wrong, so that it is said once.
-    complaint: Option<String>,
+    /// What was said last of what is wrong, and when.
+    complaint: Option<(String, Instant)>,
 }
 
 struct Inner {
@@ -63,6 +65,22 @@ impl UsersFile {
         let look = Mutex::new(Look { at: clock::instant(), stamp, complaint: None });
         Ok(Self(Arc::new(Inner { path: path.to_owned(), roles, content, look, decoy })))
     }
+
+    /// Looks at the file also while nobody logs in, so that the log tells in time of what is wrong with it.
+    pub async fn watch(self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            self.look().await;
+        }
+    }
+
+    async fn look(&self) {
+        if self.0.is_due() {
+            let inner = Arc::clone(&self.0);
+            // It ends without a look only when the server does.
+            let _ = tokio::task::spawn_blocking(move || inner.look()).await;
+        }
+    }
 }
 
 impl Content {
@@ -70,6 +88,10 @@ impl Content {
         let decoy = users.costliest_hash().unwrap_or(decoy).to_owned();
         Self { users, generation, decoy }
     }
+}
+
+fn complain(error: &str) {
+    tracing::error!(%error, "the users file cannot be used; the users stay what they were");
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -97,7 +119,7 @@ impl Inner {
     fn look(&self) {
         let before = lock(&self.look).stamp;
         let error = match private_file::stamp(&self.path) {
-            Ok(now) if now == before => return,
+            Ok(now) if now == before => return self.remind(),
             Err(error) => UsersFileError::from(error),
             Ok(now) => match read(&self.path, &self.roles) {
                 Ok((users, stamp)) => return self.replace(users, stamp),
@@ -108,11 +130,23 @@ impl Inner {
                 }
             },
         };
-        let complaint = error.to_string();
+        let new = error.to_string();
         let mut look = lock(&self.look);
-        if look.complaint.as_ref() != Some(&complaint) {
-            tracing::error!(error = %complaint, "the users file cannot be read; the users stay what they were");
-            look.complaint = Some(complaint);
+        if look.complaint.as_ref().is_none_or(|(said, _)| *said != new) {
+            complain(&new);
+            look.complaint = Some((new, clock::instant()));
+        }
+        drop(look);
+        self.remind();
+    }
+
+    /// Says again what was said long ago, and still holds.
+    fn remind(&self) {
+        if let Some((said, at)) = &mut lock(&self.look).complaint
+            && clock::since(*at) >= COMPLAIN_EVERY
+        {
+            complain(said);
+            *at = clock::instant();
         }
     }
 
@@ -129,11 +163,7 @@ impl Inner {
 #[async_trait]
 impl UserDirectory for UsersFile {
     async fn find(&self, name: &str) -> Found {
-        if self.0.is_due() {
-            let inner = Arc::clone(&self.0);
-            // It ends without a look only when the server does.
-            let _ = tokio::task::spawn_blocking(move || inner.look()).await;
-        }
+        self.look().await;
         let content = Arc::clone(&lock(&self.0.content));
         Found { generation: content.generation, user: content.users.0.get(name).cloned() }
     }
@@ -148,6 +178,8 @@ impl UserDirectory for UsersFile {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     struct Scene {
@@ -194,11 +226,31 @@ mod tests {
         assert!(file.find("bob").await.generation > before);
         scene.write("[users.eve");
         assert!(has(&file, "bob").await);
-        assert!(lock(&file.0.look).complaint.as_ref().unwrap().contains("users.toml:1: "));
+        assert!(complaint(&file).contains("users.toml:1: "));
         std::fs::remove_file(scene.path()).unwrap();
         assert!(has(&file, "bob").await);
         scene.write(ANN);
         assert!(has(&file, "ann").await && lock(&file.0.look).complaint.is_none());
+    }
+
+    fn complaint(file: &UsersFile) -> String {
+        lock(&file.0.look).complaint.as_ref().map(|(said, _)| said.clone()).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn a_file_that_others_may_read_by_now_leaves_what_was_and_is_complained_of_again_and_again() {
+        let scene = Scene::new(ANN);
+        let file = scene.open().unwrap();
+        let open = |mode| std::fs::set_permissions(scene.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        open(0o644);
+        assert!(has(&file, "ann").await);
+        assert!(complaint(&file).ends_with("users.toml is open to others (mode 644); `chmod o-rwx,g-w` it"));
+        let long_ago = clock::instant().checked_sub(COMPLAIN_EVERY).unwrap();
+        lock(&file.0.look).complaint.as_mut().unwrap().1 = long_ago;
+        assert!(has(&file, "ann").await);
+        assert_ne!(lock(&file.0.look).complaint.as_ref().unwrap().1, long_ago);
+        open(0o600);
+        assert!(has(&file, "ann").await && complaint(&file).is_empty());
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod access;
 pub mod duration;
 mod error;
 mod keys;
+mod least;
 mod load;
 mod reference;
 mod schema;
@@ -14,6 +15,7 @@ mod tests;
 mod validate;
 
 pub use error::{Errors, Origin, Problem};
+pub use least::{LEAST_LIFE, MAX_RESTARTS};
 pub use load::{ENVIRONMENT_PREFIX, FILE_NAME, Sources, load};
 pub use reference::reference;
 pub use schema::*;

@@ -259,10 +259,11 @@ pub enum LogFormat {
 }
 
 impl Tls {
-    /// What drivers trust, as an absolute path.
-    pub fn trusted_by_drivers(&self) -> Option<PathBuf> {
+    /// The file that drivers trust, as an absolute path.
+    pub fn trusted_by_drivers(&self) -> Option<String> {
         let file = self.driver_trust.as_ref().or(self.certificate.as_ref())?;
-        Some(std::path::absolute(file).unwrap_or_else(|_| file.clone()))
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        Some(file.to_string_lossy().into_owned())
     }
 }
 

@@ -215,6 +215,14 @@ fn rules_name_the_place_of_the_value_that_breaks_them() {
         ("retention.batch=0", "`retention.batch` has to be 1 to 10000"),
         ("retention.jobs-age=never", "or `off`"),
         ("events.max-streams=0", "`events.max-streams` must not be 0"),
+        ("contexts.orphan-timeout=9s", "`contexts.orphan-timeout` is 9s; it has to be at least 10s"),
+        ("contexts.orphan-timeout=0s", "`contexts.orphan-timeout` is 0s; it has to be at least 10s"),
+        ("contexts.creation-timeout=1ms", "`contexts.creation-timeout` is 1ms; it has to be at least 1s"),
+        ("contexts.healthy-after=0s", "`contexts.healthy-after` is 0s; it has to be at least 1s"),
+        ("contexts.idle-timeout=5ms", "`contexts.idle-timeout` is 5ms; it has to be at least 1s, or 0s for never"),
+        ("contexts.max-lifetime=999ms", "`contexts.max-lifetime` is 999ms; it has to be at least 1s"),
+        ("contexts.max-restarts=1001", "`contexts.max-restarts` is over 1000"),
+        ("tls.reload-interval=0s", "`tls.reload-interval` is 0s; it has to be at least 1s"),
         ("hocon.max-depth=100000", "`hocon.max-depth` is over 120"),
     ] {
         let errors = file("").set(text).errors();

@@ -47,6 +47,7 @@ pub(super) fn invalid(config: &Config) -> Vec<Invalid> {
     drivers(&config.drivers.0, &mut rules);
     security(config, &mut rules);
     super::access::rules(&config.security, &mut rules);
+    super::least::rules(config, &mut rules);
     log_level(&config.log.level, &mut rules);
     retention(config, &mut rules);
     events(config, &mut rules);
@@ -172,8 +173,6 @@ fn durations(config: &Config, rules: &mut Rules) {
     for (key, duration) in [
         ("jobs.sync-timeout", jobs.sync_timeout),
         ("jobs.max-wait", jobs.max_wait),
-        ("contexts.creation-timeout", contexts.creation_timeout),
-        ("contexts.orphan-timeout", contexts.orphan_timeout),
         ("callbacks.timeout", callbacks.timeout),
         ("callbacks.backoff", callbacks.backoff),
         ("idempotency.keep", idempotency.keep),

@@ -6,10 +6,11 @@ use super::binaries::{NameError, check_name};
 use super::jobs::Failure;
 use super::supervision::{Birth, Life};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ContextState {
     /// Recorded; its driver starts.
+    #[default]
     Started,
     Running,
     /// Between two attempts.
@@ -59,7 +60,7 @@ impl ContextState {
 }
 
 /// What stands under `contexts/<id>`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ContextRecord {
     pub id: String,

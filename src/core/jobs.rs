@@ -6,10 +6,11 @@ use super::binaries::{BinaryType, BlobRef};
 use super::queue::Priority;
 use super::supervision::Retry;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum JobState {
     /// Recorded and assigned to a driver, or in the queue of its context.
+    #[default]
     Started,
     /// The driver has accepted it.
     Running,
@@ -127,7 +128,7 @@ fn is_zero(number: &i64) -> bool {
 }
 
 /// What stands under `jobs/<id>`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct JobRecord {
     pub id: String,

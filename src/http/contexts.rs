@@ -106,7 +106,7 @@ pub fn reset_wanted(params: &Params) -> Result<bool, ServiceError> {
         other => Err(ServiceError::BadParameter {
             name: "reset".into(),
             value: other.unwrap_or_default().into(),
-            expected: "'reboot', which is the only reset there is",
+            expected: "'reboot', which is the only reset there is".into(),
         }),
     }
 }

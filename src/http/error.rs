@@ -47,6 +47,11 @@ fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
             let text = format!("The query parameter '{name}' was malformed:\n'{value}' is not {expected}");
             (S::BAD_REQUEST, "bad-parameter", Said::Text(text))
         }
+        E::BadSetting { name, value, expected } => (
+            S::BAD_REQUEST,
+            "bad-setting",
+            error(format!("The setting '{name}' is '{value}', which is not {expected}")),
+        ),
         E::BadConfig(why) => (S::BAD_REQUEST, "bad-config", error(format!("Cannot parse config: {why}"))),
         E::BadName(why) => (S::BAD_REQUEST, "bad-name", error(why)),
         E::TooLarge { limit_bytes } => {

@@ -66,7 +66,7 @@ fn cursor(text: &str) -> Result<u64, ServiceError> {
     text.trim().parse().map_err(|_| ServiceError::BadParameter {
         name: "cursor".into(),
         value: text.into(),
-        expected: "the id of an event",
+        expected: "the id of an event".into(),
     })
 }
 

@@ -168,7 +168,7 @@ fn priority(params: &Params) -> Result<Priority, ServiceError> {
     Priority::new(number).ok_or_else(|| ServiceError::BadParameter {
         name: "priority".into(),
         value: number.to_string(),
-        expected: "a whole number from -100 to 100",
+        expected: "a whole number from -100 to 100".into(),
     })
 }
 
@@ -183,7 +183,7 @@ fn sync(service: &Service, params: &Params) -> Result<Option<Duration>, ServiceE
                 return Err(ServiceError::BadParameter {
                     name: "timeout".into(),
                     value: seconds.to_string(),
-                    expected: "a number of seconds above 0",
+                    expected: "a number of seconds above 0".into(),
                 });
             }
         },

@@ -113,7 +113,7 @@ fn asked(params: &Params) -> Result<Option<u32>, ServiceError> {
     of_attempt.map(Some).ok_or_else(|| ServiceError::BadParameter {
         name: "attempt".into(),
         value: number.to_string(),
-        expected: "a number from 1 on",
+        expected: "a number from 1 on".into(),
     })
 }
 

@@ -7,7 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::error::HttpError;
-use crate::service::{Principal, ServiceError};
+use crate::service::{Principal, ServiceError, boolean};
 
 /// The query's pairs, decoded, in their order.
 pub struct Params(pub Vec<(String, String)>);
@@ -68,15 +68,11 @@ impl Params {
 }
 
 fn parse_bool(name: &str, value: &str) -> Result<bool, ServiceError> {
-    match value.to_ascii_lowercase().as_str() {
-        "true" | "yes" | "on" | "1" => Ok(true),
-        "false" | "no" | "off" | "0" => Ok(false),
-        _ => Err(malformed(name, value, "a valid Boolean value")),
-    }
+    boolean(value).ok_or_else(|| malformed(name, value, "a valid Boolean value"))
 }
 
 fn malformed(name: &str, value: &str, expected: &'static str) -> ServiceError {
-    ServiceError::BadParameter { name: name.into(), value: value.into(), expected }
+    ServiceError::BadParameter { name: name.into(), value: value.into(), expected: expected.into() }
 }
 
 /// Who asks, as `authentication` has found out.

@@ -19,13 +19,15 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::authentication::Peer;
+use super::browser::{self, Counts, Foreign, Names};
 use super::drain::{self, Drain};
 use super::params::pairs;
 use super::secure::{self, ClientName};
-use super::{answer, browser, unread};
+use super::{answer, unread};
 use crate::api::rest::Answer;
 use crate::config::Http;
 use crate::runtime::clock;
+use crate::runtime::host;
 use crate::runtime::tls::Renewed;
 
 /// A client has this long for the head of a request.
@@ -53,8 +55,10 @@ struct Door {
     router: Router,
     requests: Arc<Semaphore>,
     certificate_required: bool,
-    /// Whether nothing but loopback keeps others out, so that no page may come in through its reader's browser.
-    host_counts: bool,
+    /// By what names this server may be called, and by whom: where nothing but the network lets clients in, no page may
+    /// come in through its reader's browser.
+    names: Arc<Names>,
+    host_counts: Counts,
     settings: Arc<Http>,
     drain: Drain,
 }
@@ -75,11 +79,16 @@ pub async fn serve(
     let certificate_required = secure.as_ref().is_some_and(|secure| secure.certificate_required);
     let tls = secure.map(|secure| secure.config);
     let loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
-    let host_counts = open && loopback && tls.is_none();
+    let host_counts = match (open && tls.is_none(), loopback) {
+        (false, _) => Counts::Never,
+        (true, true) => Counts::Always,
+        (true, false) => Counts::InBrowsers,
+    };
+    let names = Arc::new(Names { hosts: [settings.hosts.clone(), host::names()].concat(), local: !loopback });
     let drain = Drain::new(serving);
     let settings = Arc::new(settings.clone());
     let shutdown_grace = settings.shutdown_grace;
-    let door = Door { router, requests, certificate_required, host_counts, settings, drain: drain.clone() };
+    let door = Door { router, requests, certificate_required, names, host_counts, settings, drain: drain.clone() };
     // Cancelled when only connections at rest are left, and drivers' transfers.
     let closing = CancellationToken::new();
     let accepting = async {
@@ -190,20 +199,30 @@ async fn answer_in_time(door: Door, mut request: Request<Body>) -> Result<Respon
     if permit.is_none() && !always {
         return Ok(busy());
     }
+    let asked = request.method().clone();
     if let Some(verb) = overridden(&request) {
         match verb {
             Some(method) => *request.method_mut() = method,
             None => return Ok(answer::text(StatusCode::NOT_IMPLEMENTED, "The verb of _method is not known.")),
         }
     }
-    let Http { cors_origins, hosts, .. } = &*door.settings;
-    let any_host = !door.host_counts || is_for(&request, &WITHOUT_CERTIFICATE);
-    let named = if any_host { Ok(()) } else { browser::check_host(request.headers(), hosts) };
-    let checked = named.and_then(|()| browser::check(request.method(), request.headers(), cors_origins, hosts));
+    let checked = check_page(&door, &asked, &request);
     if let Err(foreign) = checked {
         return Ok(answer::text(StatusCode::FORBIDDEN, foreign.text()));
     }
     door.router.oneshot(request).await
+}
+
+/// `asked` is the verb of the request line.
+fn check_page(door: &Door, asked: &Method, request: &Request<Body>) -> Result<(), Foreign> {
+    let (method, headers) = (request.method(), request.headers());
+    if !is_for(request, &WITHOUT_CERTIFICATE) {
+        browser::check_host(headers, &door.names, door.host_counts)?;
+    }
+    if asked == Method::GET {
+        browser::check_disguise(method, headers)?;
+    }
+    browser::check(method, headers, &door.settings.cors_origins, &door.names)
 }
 
 fn is_for(request: &Request<Body>, paths: &[&str]) -> bool {

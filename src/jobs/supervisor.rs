@@ -10,9 +10,10 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::{Semaphore, oneshot, watch};
 
-use super::context::{ContextActor, ContextHandle, ContextMessage, ContextSetup, JobQueue, Phase};
+use super::context::{ContextActor, ContextHandle, ContextMessage, ContextSetup, Inbox, JobQueue, Phase};
 use super::kinds::{self, Kind};
 use super::records::{Claim, StoreError};
+use crate::api::driver::spec::Announced;
 use crate::core::binaries::check_name;
 use crate::core::contexts::{ContextNameError, ContextRecord, ContextState, Process, check_context_name};
 use crate::core::jobs::{Failure, JobRecord, JobState};
@@ -287,6 +288,7 @@ async fn start(
     let slots = Arc::new(Semaphore::new(record.max_jobs as usize));
     let (queued, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.queued.is_some());
     let queue = JobQueue::new(queued.iter());
+    let inbox = Arc::<Inbox>::default();
     let first = match record.state {
         ContextState::Running | ContextState::Restarting => Phase::Detached,
         ContextState::Stopping => Phase::Stopping,
@@ -307,6 +309,7 @@ async fn start(
         jobs,
         slots: Arc::clone(&slots),
         queue: Arc::clone(&queue),
+        inbox: Arc::clone(&inbox),
         phase,
         created,
         secret_hash,
@@ -323,6 +326,7 @@ async fn start(
         queues: record.queue,
         is_supervised: record.life.supervise,
         queue,
+        inbox,
         phase: phase_view,
         actor,
         secret_hash: secret_hash_view,
@@ -364,7 +368,8 @@ async fn recover(me: &ActorRef<SupervisorMessage>, shared: &Shared) -> Result<()
         if let Some(Process { pid, start_ticks, directory }) = record.process.clone() {
             // The driver knows where the server was that is no more.
             let servers = shared.servers.borrow().clone();
-            shared.launcher.announce(&Launched { pid, start_ticks, directory }, &servers).await;
+            let announced = Announced { servers, trust: shared.config.tls.trusted_by_drivers() };
+            shared.launcher.announce(&Launched { pid, start_ticks, directory }, &announced).await;
         }
         // Its one job never came, or has ended.
         let is_left = record.ad_hoc && of_context.is_empty();

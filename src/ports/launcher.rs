@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
-use crate::api::driver::spec::Spec;
+use crate::api::driver::spec::{Announced, Spec};
 use crate::core::contexts::Process;
 
 /// A started shim. A process is known by id and start time, never by id alone.
@@ -50,8 +50,9 @@ pub trait Launcher: Send + Sync + 'static {
     /// Whether the shim's process is still there.
     fn alive(&self, launched: &Launched) -> bool;
 
-    /// Tells a shim that another server has launched where servers are reached now. One that is gone need not know.
-    async fn announce(&self, launched: &Launched, servers: &[String]);
+    /// Tells a shim that another server has launched where servers are reached now, and whom to trust. One that is gone
+    /// need not know.
+    async fn announce(&self, launched: &Launched, announced: &Announced);
 
     /// Kills the shim and what it runs, at once. For when it can no longer be reached. Its files stay. Whether nothing runs
     /// of it any more.

@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod crash;
+pub mod host;
 pub mod log_file;
 pub mod logging;
 pub mod passwords;

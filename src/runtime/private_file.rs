@@ -70,6 +70,14 @@ pub fn read(path: &Path, limit_bytes: u64) -> Result<(String, Stamp), PrivateFil
     Ok((text, Stamp::of(&metadata)))
 }
 
+/// Warns of a secret that everybody on the machine may read: for files that are mounted so, and cannot be refused.
+pub fn warn_if_open(path: &Path) {
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.mode() & 0o777);
+    if mode & 0o004 != 0 {
+        tracing::warn!(path = %path.display(), mode = format!("{mode:03o}"), "everybody on this machine may read a secret; `chmod o-rwx` it");
+    }
+}
+
 /// Excludes others that would change files of the same directory, until it is dropped.
 pub struct DirectoryLock {
     _directory: File,

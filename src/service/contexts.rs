@@ -66,7 +66,7 @@ impl Service {
         self.permit(who, Permission::ContextsStart)?;
         let body = self.hocon(body)?;
         let wished = settings::wished(query, &body)?;
-        let mut wish = self.wish(who, self.new_full_name(who, name)?, None, wished, self.config.contexts.supervise);
+        let mut wish = self.wish(who, self.new_full_name(who, name)?, None, wished, self.config.contexts.supervise)?;
         wish.claim = claim;
         self.contexts.create(wish).await.map_err(context_error).map_err(|error| match error {
             ServiceError::ContextExists(_) => ServiceError::ContextExists(name.into()),
@@ -84,7 +84,7 @@ impl Service {
         supervise: bool,
     ) -> Result<Arc<ContextHandle>, ServiceError> {
         self.permit(who, Permission::ContextsStart)?;
-        let mut wish = self.wish(who, name, Some(id), wished, supervise);
+        let mut wish = self.wish(who, name, Some(id), wished, supervise)?;
         wish.ad_hoc = true;
         let ad_hoc = |error| match error {
             ServiceError::ContextInit(failure) => ServiceError::AdHocContextInit(failure),
@@ -102,31 +102,24 @@ impl Service {
         id: Option<String>,
         wished: Object,
         supervise: bool,
-    ) -> CreateContext {
+    ) -> Result<CreateContext, ServiceError> {
         let factory = settings::factory(&wished).unwrap_or_else(|| self.config.contexts.default_factory.clone());
         let kind = kinds::resolve(&self.config, &factory).ok();
         let mut settings = settings::complete(wished, kind.as_ref().map(|kind| &kind.driver), &name, &factory);
         self.set_proxy_user(who, &mut settings);
-        let max_jobs = settings::max_jobs(&settings, self.config.jobs.max_per_context);
-        let life = life::life(&settings, &self.config, supervise);
-        let queue = settings::queue(&settings);
-        let objection = settings::objection(&settings)
-            .or_else(|| max_jobs.as_ref().err().cloned())
-            .or_else(|| life.as_ref().err().cloned())
-            .or_else(|| queue.as_ref().err().cloned());
-        CreateContext {
+        Ok(CreateContext {
             id,
             name,
             factory,
             settings: serde_json::to_string(&settings).expect("settings are plain data"),
-            max_jobs: max_jobs.unwrap_or(self.config.jobs.max_per_context),
-            life: life.unwrap_or_default(),
-            queue: queue.unwrap_or_default(),
+            max_jobs: settings::max_jobs(&settings, self.config.jobs.max_per_context)?,
+            life: life::life(&settings, &self.config, supervise)?,
+            queue: settings::queue(&settings)?,
             ad_hoc: false,
             principal: who.name.clone(),
-            objection,
+            objection: settings::objection(&settings),
             claim: None,
-        }
+        })
     }
 
     pub async fn stop_context(&self, who: &Principal, name: &str, force: bool) -> Result<Stopped, ServiceError> {

@@ -1,5 +1,6 @@
 //! Why a use case did not do what was asked. `http` gives each its status code and its text.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::core::idempotency::KeyError;
@@ -10,7 +11,10 @@ use crate::ports::BlobError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceError {
     #[error("the parameter '{name}' was malformed: '{value}' is not {expected}")]
-    BadParameter { name: String, value: String, expected: &'static str },
+    BadParameter { name: String, value: String, expected: Cow<'static, str> },
+    /// Of a context, or in a job's body.
+    #[error("the setting '{name}' is '{value}', which is not {expected}")]
+    BadSetting { name: String, value: String, expected: Cow<'static, str> },
     #[error("cannot parse config: {0}")]
     BadConfig(String),
     #[error("{0}")]

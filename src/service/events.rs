@@ -91,10 +91,10 @@ impl Service {
     }
 
     fn filter(&self, who: &Principal, wish: &EventsWish) -> Result<Filter, ServiceError> {
-        let malformed = |name: &str, value: &str, expected| ServiceError::BadParameter {
+        let malformed = |name: &str, value: &str, expected: &'static str| ServiceError::BadParameter {
             name: name.into(),
             value: value.into(),
-            expected,
+            expected: expected.into(),
         };
         let words = |text: &Option<String>| -> Vec<String> {
             let text = text.as_deref().unwrap_or_default();

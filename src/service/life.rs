@@ -1,16 +1,16 @@
 //! What settings say of a context's life, and requests of a job's retries; over the server's defaults.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::ServiceError;
-use super::settings::{invalid, text};
-use crate::config::{Config, duration};
+use super::settings::{BOOLEAN, boolean, parsed, text};
+use crate::config::{Config, LEAST_LIFE, MAX_RESTARTS, duration};
 use crate::core::hocon::Object;
-use crate::core::jobs::Failure;
 use crate::core::supervision::{Life, Relaunch, Retry, RetryOn};
 
-/// The most restarts in a row that a context may ask for.
-const MAX_RESTARTS: u32 = 1000;
+const DURATION: &str = "a duration like 500ms, 30s, 10m or 8h";
+const LIFETIME: &str = "a duration of at least 1s, like 30s, 10m or 8h, or 0 for never";
 /// In a job's body, beside what is the job's own.
 const IN_BODY: &str = "doyen";
 
@@ -30,35 +30,36 @@ fn ms(duration: Duration) -> u64 {
 ///
 /// # Errors
 /// With the setting that is wrong.
-pub fn life(settings: &Object, config: &Config, supervise: bool) -> Result<Life, Failure> {
+pub fn life(settings: &Object, config: &Config, supervise: bool) -> Result<Life, ServiceError> {
     let defaults = &config.contexts;
-    let time = |key, default| match text(settings, key) {
-        None => Ok(ms(default)),
-        Some(text) => duration::parse(&text).map(ms).map_err(|_| invalid(key, "A duration like 30s, 10m or 8h")),
-    };
-    let supervise = match text(settings, "supervise").map(|text| text.to_ascii_lowercase()).as_deref() {
-        None => supervise,
-        Some("true") => true,
-        Some("false") => false,
-        Some(_) => return Err(invalid("supervise", "true or false")),
-    };
-    let max_restarts = match text(settings, "max-restarts").map(|text| text.parse()) {
-        None => defaults.max_restarts,
-        Some(Ok(number @ 0..=MAX_RESTARTS)) => number,
-        Some(_) => return Err(invalid("max-restarts", "a whole number from 0 to 1000")),
-    };
-    let relaunch = match text(settings, "relaunch") {
-        None => Relaunch::default(),
-        Some(name) => Relaunch::of_name(&name).ok_or_else(|| invalid("relaunch", "when-dead or at-once"))?,
-    };
+    let backoff = |text: &str| duration::parse(text).ok();
+    let lifetime = |text: &str| backoff(text).filter(|time| time.is_zero() || *time >= LEAST_LIFE);
+    let restarts = |text: &str| text.parse().ok().filter(|number| *number <= MAX_RESTARTS);
+    let restart_backoff = parsed(settings, "restart-backoff", backoff, DURATION)?;
+    let idle_timeout = parsed(settings, "idle-timeout", lifetime, LIFETIME)?;
+    let max_lifetime = parsed(settings, "max-lifetime", lifetime, LIFETIME)?;
     Ok(Life {
-        supervise,
-        max_restarts,
-        restart_backoff_ms: time("restart-backoff", defaults.restart_backoff)?,
-        relaunch,
-        idle_timeout_ms: time("idle-timeout", defaults.idle_timeout)?,
-        max_lifetime_ms: time("max-lifetime", defaults.max_lifetime)?,
+        supervise: parsed(settings, "supervise", boolean, BOOLEAN)?.unwrap_or(supervise),
+        max_restarts: parsed(settings, "max-restarts", restarts, "a whole number from 0 to 1000")?
+            .unwrap_or(defaults.max_restarts),
+        restart_backoff_ms: ms(restart_backoff.unwrap_or(defaults.restart_backoff)),
+        relaunch: parsed(settings, "relaunch", Relaunch::of_name, "when-dead or at-once")?.unwrap_or_default(),
+        idle_timeout_ms: ms(idle_timeout.unwrap_or(defaults.idle_timeout)),
+        max_lifetime_ms: ms(max_lifetime.unwrap_or(defaults.max_lifetime)),
     })
+}
+
+/// What `parse` makes of a parameter of the query, or else of the same in the body.
+fn asked<T>(
+    query: Option<&String>,
+    body: &Object,
+    key: &str,
+    parse: impl Fn(&str) -> Option<T>,
+    expected: impl Into<Cow<'static, str>>,
+) -> Result<Option<T>, ServiceError> {
+    let Some(value) = query else { return parsed(body, &format!("{IN_BODY}.{key}"), parse, expected) };
+    let bad = || ServiceError::BadParameter { name: key.into(), value: value.clone(), expected: expected.into() };
+    parse(value).map(Some).ok_or_else(bad)
 }
 
 /// The query's word counts before the body's (`doyen.retries` and so on).
@@ -66,31 +67,19 @@ pub fn life(settings: &Object, config: &Config, supervise: bool) -> Result<Life,
 /// # Errors
 /// With the parameter that is wrong.
 pub fn retry(wished: &WishedRetry, body: &Object, config: &Config) -> Result<Retry, ServiceError> {
-    let given = |query: &Option<String>, key: &str| query.clone().or_else(|| text(body, &format!("{IN_BODY}.{key}")));
-    let bad = |name: &str, value: &str, expected| ServiceError::BadParameter {
-        name: name.into(),
-        value: value.into(),
-        expected,
-    };
     let jobs = &config.jobs;
-    let retries = match given(&wished.retries, "retries") {
-        None => jobs.retries,
-        Some(text) => match text.parse::<u32>() {
-            Ok(number) if number <= jobs.max_retries => number,
-            _ => return Err(bad("retries", &text, "a whole number up to jobs.max-retries")),
-        },
-    };
-    let backoff = match given(&wished.backoff, "retry-backoff") {
-        None => jobs.retry_backoff,
-        Some(text) => {
-            duration::parse(&text).map_err(|_| bad("retry-backoff", &text, "a duration like 30s or 500ms"))?
-        }
-    };
-    let on = match given(&wished.on, "retry-on") {
-        None => RetryOn::default(),
-        Some(name) => RetryOn::of_name(&name).ok_or_else(|| bad("retry-on", &name, "'loss' or 'any'"))?,
-    };
-    Ok(Retry { retries, backoff_ms: ms(backoff), on })
+    let most = jobs.max_retries;
+    let number = |text: &str| text.parse().ok().filter(|number| *number <= most);
+    let numbers = format!("a whole number from 0 to {most} (jobs.max-retries)");
+    let retries = asked(wished.retries.as_ref(), body, "retries", number, numbers)?;
+    let backoff = |text: &str| duration::parse(text).ok();
+    let backoff = asked(wished.backoff.as_ref(), body, "retry-backoff", backoff, DURATION)?;
+    let on = asked(wished.on.as_ref(), body, "retry-on", RetryOn::of_name, "loss or any")?;
+    Ok(Retry {
+        retries: retries.unwrap_or(jobs.retries),
+        backoff_ms: ms(backoff.unwrap_or(jobs.retry_backoff)),
+        on: on.unwrap_or_default(),
+    })
 }
 
 /// Whether the request itself asks for retries of a job that is lost with its driver, be they possible or not. `retry` is what was read of it.
@@ -109,7 +98,7 @@ mod tests {
     }
 
     fn life_of(text: &str) -> Result<Life, String> {
-        life(&object(text), &Config::default(), false).map_err(|failure| failure.message)
+        life(&object(text), &Config::default(), false).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -127,17 +116,43 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_is_wrong_is_named() {
-        for (text, key) in [
-            ("supervise = perhaps", "supervise"),
-            ("max-restarts = -1", "max-restarts"),
-            ("idle-timeout = 10", "idle-timeout"),
-            ("max-lifetime = long", "max-lifetime"),
-            ("relaunch = now", "relaunch"),
+    fn a_setting_that_is_wrong_is_named_with_its_value_and_what_it_may_be() {
+        let (duration, lifetime) = ("a duration like 500ms, 30s, 10m or 8h", LIFETIME);
+        for (key, value, expected) in [
+            ("supervise", "perhaps", "true or false"),
+            ("supervise", "2", "true or false"),
+            ("max-restarts", "-1", "a whole number from 0 to 1000"),
+            ("max-restarts", "1001", "a whole number from 0 to 1000"),
+            ("restart-backoff", "10", duration),
+            ("idle-timeout", "10", lifetime),
+            ("idle-timeout", "999ms", lifetime),
+            ("idle-timeout", "[1]", lifetime),
+            ("max-lifetime", "long", lifetime),
+            ("max-lifetime", "1ms", lifetime),
+            ("relaunch", "now", "when-dead or at-once"),
+            ("relaunch", "{}", "when-dead or at-once"),
         ] {
-            let message = life_of(text).unwrap_err();
-            assert!(message.starts_with(&format!("Context error: {key} has invalid value. ")), "{message}");
+            let told = format!("the setting '{key}' is '{value}', which is not {expected}");
+            assert_eq!(life_of(&format!("{key} = {value}")).unwrap_err(), told);
         }
+        assert_eq!(life_of("idle-timeout = null, supervise = no, max-lifetime = 0"), life_of(""));
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_body_is_told_as_a_setting_and_in_a_query_as_a_parameter() {
+        let config = Config::default();
+        for (key, value, expected) in [
+            ("retries", "21", "a whole number from 0 to 20 (jobs.max-retries)"),
+            ("retry-backoff", "5", "a duration like 500ms, 30s, 10m or 8h"),
+            ("retry-on", "never", "loss or any"),
+        ] {
+            let told = retry(&WishedRetry::default(), &object(&format!("doyen.{key} = {value}")), &config);
+            let told = told.unwrap_err().to_string();
+            assert_eq!(told, format!("the setting 'doyen.{key}' is '{value}', which is not {expected}"));
+        }
+        let wished = WishedRetry { on: Some("never".into()), ..WishedRetry::default() };
+        let told = retry(&wished, &object(""), &config).unwrap_err().to_string();
+        assert_eq!(told, "the parameter 'retry-on' was malformed: 'never' is not loss or any");
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub use idempotency::Keyed;
 pub use jobs::{JobView, LogChunk, ResultContent};
 pub use life::WishedRetry;
 pub use permissions::{Permission, Principal, Via};
+pub use settings::boolean;
 pub use submit::{Code, Submission, Submitted};
 pub use timeline::JobTimeline;
 pub use tokens::NewToken;

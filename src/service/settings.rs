@@ -1,5 +1,7 @@
 //! Settings of a context: from the kind's configuration, the request's body and its query, the later winning.
 
+use std::borrow::Cow;
+
 use super::ServiceError;
 use crate::config::Driver;
 use crate::core::contexts::is_memory_size;
@@ -11,6 +13,10 @@ const IN_BODY: &str = "spark.context-settings";
 const FACTORY: &str = "context-factory";
 const MAX_JOBS: [&str; 2] = ["max-jobs-per-context", "spark.jobserver.max-jobs-per-context"];
 const QUEUE: &str = "queue";
+/// What a setting that is on or off may be.
+pub const BOOLEAN: &str = "true or false";
+/// Of a wrong value, in characters: the longest part that is told.
+const SHOWN_CHARS: usize = 100;
 /// Query parameters that are about the request, not the context.
 const NOT_SETTINGS: [&str; 2] = ["_method", "timeout"];
 /// Settings that Spark refuses in words that nobody understands.
@@ -31,7 +37,7 @@ pub fn wished(query: &[(String, String)], body: &Object) -> Result<Object, Servi
         settings.set_path(key, Value::String(value.clone())).map_err(|_| ServiceError::BadParameter {
             name: key.clone(),
             value: value.clone(),
-            expected: "the value of a setting: its name is no path of keys",
+            expected: "the value of a setting: its name is no path of keys".into(),
         })?;
     }
     Ok(settings)
@@ -50,14 +56,12 @@ pub fn factory(settings: &Object) -> Option<String> {
 }
 
 /// # Errors
-/// With what is wrong, when it is not a number that is possible.
-pub fn max_jobs(settings: &Object, default: u32) -> Result<u32, Failure> {
+/// When it is not a number that is possible.
+pub fn max_jobs(settings: &Object, default: u32) -> Result<u32, ServiceError> {
     for key in MAX_JOBS {
-        if let Some(text) = text(settings, key) {
-            return match text.parse::<u32>() {
-                Ok(number @ 1..=10_000) => Ok(number),
-                _ => Err(invalid(key, "a whole number from 1 to 10000")),
-            };
+        let number = |text: &str| text.parse().ok().filter(|number| (1..=10_000).contains(number));
+        if let Some(number) = parsed(settings, key, number, "a whole number from 1 to 10000")? {
+            return Ok(number);
         }
     }
     Ok(default)
@@ -67,14 +71,38 @@ pub fn max_jobs(settings: &Object, default: u32) -> Result<u32, Failure> {
 ///
 /// # Errors
 /// When it is neither true nor false.
-pub fn queue(settings: &Object) -> Result<Option<bool>, Failure> {
-    match settings.get_path(QUEUE) {
-        None | Some(Value::Null) => Ok(None),
-        Some(_) => match text(settings, QUEUE).as_deref() {
-            Some("true") => Ok(Some(true)),
-            Some("false") => Ok(Some(false)),
-            _ => Err(invalid(QUEUE, "true or false")),
-        },
+pub fn queue(settings: &Object) -> Result<Option<bool>, ServiceError> {
+    parsed(settings, QUEUE, boolean, BOOLEAN)
+}
+
+/// What `parse` makes of a setting, if it is there.
+///
+/// # Errors
+/// When it is not what `parse` takes, which is `expected`: it completes "which is not …".
+pub fn parsed<T>(
+    settings: &Object,
+    key: &str,
+    parse: impl Fn(&str) -> Option<T>,
+    expected: impl Into<Cow<'static, str>>,
+) -> Result<Option<T>, ServiceError> {
+    let text = match settings.get_path(key) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => serde_json::to_string(other).expect("settings are plain data"),
+    };
+    let wrong = || {
+        let value = text.chars().take(SHOWN_CHARS).collect();
+        ServiceError::BadSetting { name: key.into(), value, expected: expected.into() }
+    };
+    parse(&text).map(Some).ok_or_else(wrong)
+}
+
+/// The words of a parameter or setting that is on or off, in any case.
+pub fn boolean(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Some(true),
+        "false" | "no" | "off" | "0" => Some(false),
+        _ => None,
     }
 }
 
@@ -91,14 +119,15 @@ pub fn complete(mut wished: Object, driver: Option<&Driver>, name: &str, factory
     settings
 }
 
-/// What is wrong with the settings, when it can be told before a JVM is started in vain.
+/// What is wrong with settings of Spark, when it can be told before a JVM is started in vain. As with the reference, the
+/// context has failed then.
 pub fn objection(settings: &Object) -> Option<Failure> {
     let wrong = |key: &&str| text(settings, key).is_some_and(|text| !is_memory_size(&text));
-    MEMORY.iter().find(|key| wrong(key)).map(|key| invalid(key, "Accepted formats 1024k, 2g, 512m"))
-}
-
-pub fn invalid(key: &str, expected: &str) -> Failure {
-    Failure::new("InvalidSetting", format!("Context error: {key} has invalid value. {expected}"))
+    let invalid = |key: &&str| {
+        let message = format!("Context error: {key} has invalid value. Accepted formats 1024k, 2g, 512m");
+        Failure::new("InvalidSetting", message)
+    };
+    MEMORY.iter().find(|key| wrong(key)).map(invalid)
 }
 
 pub fn text(settings: &Object, path: &str) -> Option<String> {

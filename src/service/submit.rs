@@ -85,10 +85,7 @@ impl Service {
         let code = self.resolve(&entry.parts).await?;
         let handle = self.context_for(who, &submission, &entry.class, &retry).await?;
         let config = serde_json::to_string(&submission.body).expect("a body is plain data");
-        let started = match check_type(&handle, &code) {
-            Ok(()) => self.record_and_run(who, &submission, entry, code, &handle, config).await,
-            Err(refusal) => Err(refusal),
-        };
+        let started = self.record_and_run(who, &submission, entry, code, &handle, config).await;
         let (record, end) = started.inspect_err(|_| {
             // A context of the job's own ends with it, also when there is no job after all.
             if submission.context.is_none() {
@@ -166,6 +163,8 @@ impl Service {
         }
         let _timeline = self.records.begin_timeline(&record.id, entry.received);
         for _ in 0..TRIES {
+            // Each time: what was replaced meanwhile may be of another type now.
+            check_type(handle, &code)?;
             let place = if waits {
                 self.place_or_queue(handle)
             } else {
@@ -255,7 +254,7 @@ fn give(handle: &ContextHandle, place: Place, record: &JobRecord, config: String
                 binaries: record.binaries.iter().map(to_driver).collect(),
                 permit: reservation.permit,
             };
-            handle.actor.cast(ContextMessage::Run(Box::new(assigned))).is_ok()
+            handle.run(assigned)
         }
     }
 }

@@ -19,8 +19,8 @@ impl Announced {
         Self { path: directory.join(ANNOUNCED_FILE), seen: Vec::new() }
     }
 
-    /// The servers that the file names, when it is another than at the last look: a `welcome` may have told more since.
-    pub fn look(&mut self) -> Option<Vec<String>> {
+    /// What the file says, when it is another than at the last look: a `welcome` may have told more servers since.
+    pub fn look(&mut self) -> Option<Content> {
         let mut text = Vec::new();
         File::open(&self.path).ok()?.take(MAX_BYTES).read_to_end(&mut text).ok()?;
         if text == self.seen {
@@ -28,7 +28,7 @@ impl Announced {
         }
         self.seen = text;
         let content: Content = serde_json::from_slice(&self.seen).ok()?;
-        Some(content.servers).filter(|servers| !servers.is_empty())
+        Some(content).filter(|content| !content.servers.is_empty())
     }
 }
 
@@ -44,7 +44,7 @@ mod tests {
         assert_eq!(announced.look(), None);
         for server in ["http://a", "http://b"] {
             write(&format!("{{\"servers\":[\"{server}\"],\"more\":1}}"));
-            assert_eq!(announced.look(), Some(vec![server.to_owned()]));
+            assert_eq!(announced.look(), Some(Content { servers: vec![server.to_owned()], trust: None }));
             assert_eq!(announced.look(), None);
         }
         for text in ["", "[]", "{\"servers\":[]}", "{\"servers\":[\"http://"] {

@@ -97,6 +97,11 @@ impl Attachment {
         matches!(self.state, State::Pausing) && now >= self.deadline
     }
 
+    /// From the next try on.
+    pub fn set_trust(&mut self, trust: PathBuf) {
+        self.trust = Some(trust);
+    }
+
     /// Other servers are to be tried from now on.
     pub fn announced(&mut self, servers: Vec<String>) {
         self.servers = servers;

@@ -194,10 +194,14 @@ impl Shell {
     fn due(&mut self) {
         let now = clock::instant();
         if self.attachment.is_about_to_connect(now)
-            && let Some(servers) = self.announced.look()
+            && let Some(announced) = self.announced.look()
         {
-            self.report.say(&format!("servers are announced: {}", servers.join(", ")));
-            self.attachment.announced(servers);
+            self.report.say(&format!("servers are announced: {}", announced.servers.join(", ")));
+            if let Some(trust) = announced.trust.map(PathBuf::from) {
+                self.attachment.set_trust(trust.clone());
+                self.transfer.set_trust(trust);
+            }
+            self.attachment.announced(announced.servers);
             self.transfer.set_servers(self.attachment.servers());
         }
         if let Some(event) = self.attachment.due(now) {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,15 +44,23 @@ pub enum TransferError {
 pub struct Transfer {
     context: String,
     secret: String,
-    /// A file of those that may be trusted for `https:`.
-    trust: Option<PathBuf>,
+    trusting: Mutex<Trusting>,
     /// The attached one first.
     servers: Mutex<Vec<String>>,
     /// Ends pauses: a server has told that it is there.
     renewed: Notify,
-    /// Made when it is first needed: most drivers at rest never do.
-    client: OnceLock<Client>,
     permits: Semaphore,
+}
+
+struct Trusting {
+    /// A file of those that may be trusted for `https:`.
+    trust: Option<PathBuf>,
+    /// Made when it is first needed: most drivers at rest never do.
+    client: Option<Client>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Transfer {
@@ -60,17 +68,21 @@ impl Transfer {
         Self {
             context: spec.context.clone(),
             secret: spec.secret.clone(),
-            trust: spec.trust.clone().map(PathBuf::from),
+            trusting: Mutex::new(Trusting { trust: spec.trust.clone().map(PathBuf::from), client: None }),
             servers: Mutex::new(spec.servers.clone()),
             renewed: Notify::new(),
-            client: OnceLock::new(),
             permits: Semaphore::new(AT_ONCE),
         }
     }
 
     pub fn set_servers(&self, servers: Vec<String>) {
-        *self.servers.lock().unwrap_or_else(PoisonError::into_inner) = servers;
+        *lock(&self.servers) = servers;
         self.renewed.notify_waiters();
+    }
+
+    /// From the next transfer on.
+    pub fn set_trust(&self, trust: PathBuf) {
+        *lock(&self.trusting) = Trusting { trust: Some(trust), client: None };
     }
 
     /// Brings a binary to `path`, complete or not at all. Its size in bytes. Tries until servers can be reached, however
@@ -186,25 +198,28 @@ impl Transfer {
     }
 
     fn servers(&self) -> Vec<String> {
-        self.servers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.servers).clone()
     }
 
-    fn client(&self) -> Result<&Client, TransferError> {
-        if self.client.get().is_none() {
-            // The client wants a provider even where it speaks plain HTTP only. A second installation changes nothing.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            let builder = Client::builder()
-                .no_proxy()
-                .connect_timeout(Duration::from_secs(5))
-                .read_timeout(Duration::from_secs(30))
-                .pool_idle_timeout(Duration::from_secs(10));
-            let builder = match &self.trust {
-                Some(file) => builder.tls_backend_preconfigured(tls::client_config(file, None)?),
-                None => builder.tls_certs_only([]),
-            };
-            let _ = self.client.set(builder.build().map_err(http)?);
+    fn client(&self) -> Result<Client, TransferError> {
+        let mut trusting = lock(&self.trusting);
+        if let Some(client) = &trusting.client {
+            return Ok(client.clone());
         }
-        self.client.get().ok_or(TransferError::NoServer)
+        // The client wants a provider even where it speaks plain HTTP only. A second installation changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = Client::builder()
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(5))
+            .read_timeout(Duration::from_secs(30))
+            .pool_idle_timeout(Duration::from_secs(10));
+        let builder = match &trusting.trust {
+            Some(file) => builder.tls_backend_preconfigured(tls::client_config(file, None)?),
+            None => builder.tls_certs_only([]),
+        };
+        let client = builder.build().map_err(http)?;
+        trusting.client = Some(client.clone());
+        Ok(client)
     }
 }
 

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::fixture::{Connection, Reply, Server, WHEEL, eventually, jobs};
+use crate::fixture::{Connection, Place, Reply, Server, WHEEL, eventually, jobs};
 
 #[tokio::test]
 async fn unknown_paths_and_wrong_verbs() {
@@ -169,6 +169,29 @@ async fn a_page_whose_name_was_made_to_point_here_reads_and_changes_nothing() {
     let mut nameless = Connection::to(&server).await;
     nameless.send("GET /jobs HTTP/1.0\r\n\r\n").await;
     assert!(nameless.rest().await.ends_with("[]"));
+}
+
+#[tokio::test]
+async fn on_a_network_without_users_browsers_need_a_name_that_no_stranger_can_have_and_programs_none() {
+    let server = Server::at(Place::new(), "0.0.0.0:0", &["http.insecure=true", "http.hosts=[\"jobs.example.org\"]"]);
+    let by = |name, agent, path| {
+        let request = server.request(Method::GET, path).header("host", name).header("user-agent", agent);
+        Reply::to(request)
+    };
+    let (firefox, curl) = ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0)", "curl/8.5.0");
+    for path in ["/jobs", "/v1/events", "/contexts?_method=PUT&reset=reboot"] {
+        let reply = by("evil.example:8090", firefox, path).await;
+        reply.is_text(403, "This server may not be called by that name; http.hosts says by which it may.");
+    }
+    for name in ["10.1.2.3:8090", "jobs:8090", "jobs.example.org"] {
+        by(name, firefox, "/jobs").await.json(200);
+    }
+    by("doyen.jobs.svc:8090", curl, "/jobs").await.json(200);
+    let picture = by("10.1.2.3:8090", firefox, "/contexts?_method=PUT&reset=reboot").await;
+    picture.is_text(403, "A browser may not ask for a change by GET and _method; use the verb itself.");
+    by("jobs", curl, "/contexts?_method=PUT&reset=reboot").await.says(200, "SUCCESS", "Context reset");
+    let log = std::fs::read_to_string(server.place().path("server.log")).unwrap();
+    assert!(log.contains("whoever reaches this address can run code here"), "{log}");
 }
 
 #[tokio::test]

@@ -114,7 +114,7 @@ async fn a_server_that_is_frozen_for_longer_than_a_silent_peer_is_borne() {
 
 #[tokio::test]
 async fn a_shim_that_is_frozen_is_given_up_after_the_fence_wait() {
-    let server = Server::with_context(&["contexts.orphan-timeout=\"1s\"", "contexts.fence-wait=\"2s\""]).await;
+    let server = Server::with_context(&["contexts.orphan-timeout=\"10s\"", "contexts.fence-wait=\"11s\""]).await;
     let gate = server.gate("gate");
     let id = server.waiting(&gate).await;
     // Its connection is dropped after 15 s of silence.

@@ -13,9 +13,9 @@ use crate::fixture::{Peer, Server, WHEEL, encoded, eventually, jobs, jobs_varian
 /// Passes all the time, and content goes as soon as a context that is lost would have been given up.
 const QUICK: [&str; 4] = [
     "retention.interval=\"20ms\"",
-    "retention.unreferenced-age=\"1500ms\"",
-    "contexts.fence-wait=\"300ms\"",
-    "contexts.orphan-timeout=\"200ms\"",
+    "retention.unreferenced-age=\"12s\"",
+    "contexts.fence-wait=\"11s\"",
+    "contexts.orphan-timeout=\"10s\"",
 ];
 
 fn quick(more: &[&'static str]) -> Vec<&'static str> {

@@ -304,11 +304,15 @@ async fn a_context_is_stopped_at_its_age_also_when_the_server_was_restarted_mean
 async fn settings_and_parameters_that_are_wrong() {
     let server = Server::with_context(&[]).await;
     let reply = server.post("/contexts/d?idle-timeout=soon", "").await;
-    reply.fails(500, "CONTEXT INIT ERROR", "Context error: idle-timeout has invalid value. A duration");
+    let told = "The setting 'idle-timeout' is 'soon', which is not a duration of at least 1s, like 30s, 10m or 8h, or 0 for never";
+    reply.refuses(400, told);
     for wrong in ["retries=-1", "retries=21", "retries=x", "retry-backoff=5", "retry-on=never"] {
         let reply = server.post(&format!("/jobs?appName=jobs&classPath=jobs.Echo&context=c&{wrong}"), "").await;
         assert_eq!(reply.status, 400, "{wrong}: {}", reply.text());
     }
+    let reply = server.post("/jobs?appName=jobs&classPath=jobs.Echo&context=c", "doyen.retries = 21").await;
+    let told = "The setting 'doyen.retries' is '21', which is not a whole number from 0 to 20 (jobs.max-retries)";
+    reply.refuses(400, told);
 }
 
 #[tokio::test]

@@ -119,6 +119,28 @@ async fn drivers_attach_to_a_restarted_server_with_another_certificate() {
 }
 
 #[tokio::test]
+async fn drivers_come_along_when_tls_is_switched_on_between_two_servers_and_off_again() {
+    let (place, ca) = (Place::new(), authority("ca"));
+    install(&place, &issued(&ca, "server"));
+    let server = Server::at(place, "127.0.0.1:0", &[]);
+    with_context(&server).await;
+    let gate = server.gate("gate");
+    let job = server.waiting(&gate).await;
+    server.signal(Signal::KILL);
+    let server = secure(server.end().await.1, &[]).asked_by(trusting(&ca, None));
+    gate.open();
+    assert_eq!(server.ended(&job).await["status"], "FINISHED");
+    // Binaries and results come over TLS too.
+    server.upload("later", WHEEL, jobs()).await.is_success(201);
+    let path = "/jobs?appName=later&classPath=jobs.Large&context=c&sync=true&timeout=60";
+    let answer = server.post(path, "size = 200000").await.json(200);
+    assert_eq!(answer["result"].as_str().unwrap().len(), 200_000);
+    server.signal(Signal::KILL);
+    let server = Server::at(server.end().await.1, "127.0.0.1:0", &[]);
+    server.sync("Echo", &json!({})).await.json(200);
+}
+
+#[tokio::test]
 async fn a_client_certificate_says_who_asks_and_may_be_required() {
     let (place, ca, clients, others) = (Place::new(), authority("ca"), authority("clients"), authority("others"));
     install(&place, &issued(&ca, "server"));

@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use reqwest::{Method, RequestBuilder};
+use reqwest::Method;
 use serde_json::json;
 
+use crate::asks::Asks;
 use crate::durability::{self, Row};
 use crate::ports::Port;
 use crate::server::{Place, Server, eventually};
-use crate::world::{HTTP, Reply, answer, wheel};
+use crate::world::{Reply, answer};
 
-const JOBS: &str = include_str!("jobs.py");
 /// Errors of the system.
 const FULL: i32 = 28;
 const READ_ONLY: i32 = 30;
@@ -28,6 +28,16 @@ struct Faulty {
     orders: u32,
     lives: u32,
     port: Port,
+}
+
+impl Asks for Faulty {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn port(&self) -> &Port {
+        &self.port
+    }
 }
 
 impl Faulty {
@@ -74,32 +84,8 @@ impl Faulty {
         std::fs::remove_file(self.control()).unwrap();
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = &self.server.as_ref().expect("it runs").url;
-        HTTP.request(method, format!("{url}{path}"))
-    }
-
-    async fn get(&self, path: &str) -> Reply {
-        answer(self.request(Method::GET, path)).await.unwrap()
-    }
-
-    async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Reply {
-        answer(self.request(Method::POST, path).body(body)).await.unwrap()
-    }
-
     async fn delete(&self, path: &str) -> Reply {
         answer(self.request(Method::DELETE, path)).await.unwrap()
-    }
-
-    async fn binary(&self, name: &str, filler: usize) -> Reply {
-        let content = wheel(&[("jobs.py", JOBS.as_bytes()), ("filler", &vec![b'x'; filler])]);
-        let request = self.request(Method::POST, &format!("/binaries/{name}"));
-        answer(request.header("content-type", "application/python-wheel").body(content)).await.unwrap()
-    }
-
-    async fn job(&self, class: &str, token: &str) -> Reply {
-        let body = json!({"token": token, "runs": self.place.path("runs")}).to_string();
-        self.post(&format!("/jobs?appName=jobs&classPath=jobs.{class}&context=c"), body).await
     }
 
     /// Asks with the first, the second, … change failing and all that follow, until none fails.
@@ -143,12 +129,8 @@ impl Faulty {
         }
         ids.push(self.job("Notes", &format!("sound-{}", ids.len())).await.json()["jobId"].as_str().unwrap().to_owned());
         for id in ids {
-            let job = self.get(&format!("/jobs/{id}?wait=60s")).await.json();
             let config = self.get(&format!("/jobs/{id}/config")).await.json();
-            let token = config["token"].as_str().unwrap();
-            assert_eq!((&job["status"], &job["result"]["token"]), (&json!("FINISHED"), &json!(token)), "{job}");
-            let runs = std::fs::read_to_string(self.place.path("runs").join(token)).unwrap();
-            assert_eq!(runs.lines().count(), 1, "{token}");
+            self.finished(&id, config["token"].as_str().unwrap()).await;
         }
         let names = self.get("/binaries").await.json();
         for name in names.as_object().unwrap().keys() {

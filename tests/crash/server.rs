@@ -75,7 +75,6 @@ impl Drop for Place {
 
 pub struct Server {
     pub child: Child,
-    pub url: String,
     /// A server whose stdout is closed would still serve; this keeps it open.
     _stdout: BufReader<ChildStdout>,
 }
@@ -87,10 +86,7 @@ impl Server {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
-        match line.strip_prefix("ready ") {
-            Some(url) => Ok(Self { url: url.trim().into(), child, _stdout: stdout }),
-            None => Err(child.wait().unwrap()),
-        }
+        if line.starts_with("ready ") { Ok(Self { child, _stdout: stdout }) } else { Err(child.wait().unwrap()) }
     }
 
     /// Its end, which is under way.

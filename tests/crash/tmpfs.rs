@@ -4,15 +4,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use reqwest::{Method, RequestBuilder};
-use serde_json::json;
-
+use crate::asks::Asks;
 use crate::durability::{self, Row};
 use crate::ports::Port;
 use crate::server::{Place, Server, eventually};
-use crate::world::{HTTP, Reply, answer, wheel};
-
-const JOBS: &str = include_str!("jobs.py");
+use crate::world::Reply;
 
 /// A small file system at a directory, in a name space of its own: nobody else sees it, and it goes with its last process.
 struct Small {
@@ -64,6 +60,16 @@ struct OnSmall {
     server: Option<Server>,
 }
 
+impl Asks for OnSmall {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn port(&self) -> &Port {
+        &self.port
+    }
+}
+
 impl OnSmall {
     fn start() -> Self {
         let place = Place::new();
@@ -88,35 +94,6 @@ impl OnSmall {
         let mut server = self.server.take().expect("it runs");
         server.child.kill().unwrap();
         server.child.wait().unwrap();
-    }
-
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        HTTP.request(method, format!("http://{}{path}", self.port.address))
-    }
-
-    async fn get(&self, path: &str) -> Reply {
-        answer(self.request(Method::GET, path)).await.unwrap()
-    }
-
-    async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Reply {
-        answer(self.request(Method::POST, path).body(body)).await.unwrap()
-    }
-
-    async fn binary(&self, name: &str, filler: usize) -> Reply {
-        let content = wheel(&[("jobs.py", JOBS.as_bytes()), ("filler", &vec![b'x'; filler])]);
-        let request = self.request(Method::POST, &format!("/binaries/{name}"));
-        answer(request.header("content-type", "application/python-wheel").body(content)).await.unwrap()
-    }
-
-    async fn job(&self, class: &str, token: &str) -> Reply {
-        let body = json!({"token": token, "runs": self.place.path("runs")}).to_string();
-        self.post(&format!("/jobs?appName=jobs&classPath=jobs.{class}&context=c"), body).await
-    }
-
-    async fn finished(&self, id: &str, token: &str) {
-        let job = self.get(&format!("/jobs/{id}?wait=60s")).await.json();
-        assert_eq!((&job["status"], &job["result"]), (&json!("FINISHED"), &json!({"token": token})), "{job}");
-        assert_eq!(std::fs::read_to_string(self.place.path("runs").join(token)).unwrap().lines().count(), 1);
     }
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use doyen::adapters::memory::{MemoryBlobs, MemoryStore};
 use doyen::adapters::outbound::HttpOutbound;
-use doyen::api::driver::spec::Spec;
+use doyen::api::driver::spec::{Announced, Spec};
 use doyen::config::Config;
 use doyen::core::contexts::{Attachment, ContextRecord};
 use doyen::core::jobs::{JobRecord, JobState, failure};
@@ -48,7 +48,7 @@ impl Launcher for Dead {
         false
     }
 
-    async fn announce(&self, _: &Launched, _: &[String]) {}
+    async fn announce(&self, _: &Launched, _: &Announced) {}
 
     async fn kill(&self, _: &Launched) -> bool {
         true

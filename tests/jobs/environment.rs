@@ -73,12 +73,12 @@ fn a_driver_that_is_never_ready() {
 #[test]
 fn a_setting_that_is_no_setting() {
     let server = Server::shared();
-    for (query, word) in [
-        ("max-jobs-per-context=many", "max-jobs-per-context"),
-        ("max-jobs-per-context=0", "a whole number from 1 to 10000"),
-        ("context-factory=pyspark&spark.driver.memory=lots", "spark.driver.memory has invalid value"),
+    for (query, code, word) in [
+        ("max-jobs-per-context=many", 400, "max-jobs-per-context"),
+        ("max-jobs-per-context=0", 400, "a whole number from 1 to 10000"),
+        ("context-factory=pyspark&spark.driver.memory=lots", 500, "spark.driver.memory has invalid value"),
     ] {
-        let said = server.post(&format!("/contexts/c{}?{query}", doyen::runtime::random::id()), "").says(500);
+        let said = server.post(&format!("/contexts/c{}?{query}", doyen::runtime::random::id()), "").says(code);
         assert!(said.contains(word), "{said}");
     }
     assert_eq!(server.get(&format!("/contexts/{CONTEXT}")).expect(200)["state"], "RUNNING");

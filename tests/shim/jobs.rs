@@ -1,5 +1,6 @@
 //! Jobs: results, logs, binaries, and what a broken connection does to them.
 
+use doyen::api::driver::spec::Announced;
 use doyen::ports::Launcher;
 use serde_json::{Value, json};
 
@@ -234,7 +235,8 @@ async fn a_fetch_outlasts_an_outage_and_goes_on_where_the_next_server_is() {
     eventually("more rounds than for an answer", || first.blobs.fetches(&hash) > 3).await;
     drop(link);
     drop(first);
-    shim.launcher.announce(&shim.launched, &[second.url()]).await;
+    let announced = Announced { servers: vec![second.url()], trust: None };
+    shim.launcher.announce(&shim.launched, &announced).await;
     let mut link = second.attachment().await;
     // The fetch may be faster than the attachment.
     let held = ["running", "unacknowledged"].map(|list| link.hello[list] == json!(["a"]));

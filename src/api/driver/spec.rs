@@ -38,10 +38,13 @@ pub struct Spec {
 }
 
 /// Where servers are reached now, whatever `spec.json` says.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announced {
     /// Base URLs.
     pub servers: Vec<String>,
+    /// In place of what `spec.json` says, if it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -9,12 +9,13 @@ use futures::StreamExt;
 
 use super::{Counters, Secrets};
 use crate::api::rest;
+use crate::core::binaries::BlobRef;
 use crate::core::callbacks::{Answer, CallbackState, Decision, Schedule, Took, retry_after};
 use crate::core::jobs::{JobRecord, ResultPlace};
 use crate::core::keys;
 use crate::jobs::records::callbacks::outbox_key;
 use crate::jobs::{Records, StoreError};
-use crate::ports::{BinaryStore, BlobReader, CallbackRequest, Outbound, OutboundError};
+use crate::ports::{BinaryStore, BlobError, BlobReader, CallbackRequest, Outbound, OutboundError};
 use crate::runtime::{clock, random};
 
 /// The same with every repetition: receivers know by it what they have had.
@@ -45,8 +46,17 @@ pub(super) enum Outcome {
 /// A body: short texts as they are, a long result in the middle as a stream.
 struct Message {
     before: String,
-    blob: Option<String>,
+    blob: Option<BlobRef>,
     after: &'static str,
+}
+
+/// Of a body that cannot be had. What another attempt would find as it is, is no reason for one.
+fn unreadable(error: &BlobError) -> Answer {
+    let why = format!("the result cannot be read: {error}");
+    match error {
+        BlobError::NotFound(_) | BlobError::WrongHash { .. } => Answer::Refused(why),
+        BlobError::Full(_) | BlobError::Unavailable(_) => Answer::None(why),
+    }
 }
 
 #[derive(Clone)]
@@ -164,7 +174,7 @@ impl Courier {
         Ok(Some(match (&job.failure, &job.result) {
             (Some(failure), _) => Message { before: rest::failed_job(&job.id, failure), blob: None, after: "" },
             (None, Some(ResultPlace::Blob(blob))) => {
-                Message { before: format!("{{\"jobId\":{id},\"result\":"), blob: Some(blob.sha256.clone()), after: "}" }
+                Message { before: format!("{{\"jobId\":{id},\"result\":"), blob: Some(blob.clone()), after: "}" }
             }
             (None, Some(ResultPlace::Inline)) => {
                 let Some(result) = self.records.job_result(&job.id).await? else { return Ok(None) };
@@ -178,11 +188,11 @@ impl Courier {
         let mut headers = vec![(DELIVERY, job.to_owned()), (ATTEMPT, attempt.to_string())];
         match self.signature(message).await {
             Ok(signature) => headers.extend(signature.map(|signature| (SIGNATURE, signature))),
-            Err(why) => return Answer::None(why),
+            Err(answer) => return answer,
         }
         let (blob, blob_bytes) = match self.content(message).await {
             Ok(content) => content,
-            Err(why) => return Answer::None(why),
+            Err(answer) => return answer,
         };
         let length = (message.before.len() + message.after.len()) as u64 + blob_bytes;
         let text = |text: &str| futures::stream::iter([Ok(Bytes::copy_from_slice(text.as_bytes()))]);
@@ -201,22 +211,27 @@ impl Courier {
     }
 
     /// A long result is read twice: the signature goes before it.
-    async fn signature(&self, message: &Message) -> Result<Option<String>, String> {
-        let Some(mut signing) = self.secrets.signing(clock::unix_ms() / 1000) else { return Ok(None) };
+    async fn signature(&self, message: &Message) -> Result<Option<String>, Answer> {
+        let Some(mut signing) = self.secrets.signing(clock::unix_ms() / 1000).await else { return Ok(None) };
         signing.add(message.before.as_bytes());
         let (mut blob, _) = self.content(message).await?;
         while let Some(part) = blob.next().await {
-            signing.add(&part.map_err(|error| format!("the result cannot be read: {error}"))?);
+            signing.add(&part.map_err(|error| unreadable(&error))?);
         }
         signing.add(message.after.as_bytes());
         Ok(Some(signing.header()))
     }
 
-    async fn content(&self, message: &Message) -> Result<(BlobReader, u64), String> {
+    async fn content(&self, message: &Message) -> Result<(BlobReader, u64), Answer> {
         match &message.blob {
-            Some(sha256) => {
-                let content = self.blobs.read(sha256, 0, None).await;
-                content.map_err(|error| format!("the result cannot be read: {error}"))
+            Some(blob) => {
+                let (content, bytes) =
+                    self.blobs.read(&blob.sha256, 0, None).await.map_err(|error| unreadable(&error))?;
+                if bytes != blob.size_bytes {
+                    let why = format!("the result is damaged: it has {bytes} bytes of {}", blob.size_bytes);
+                    return Err(Answer::Refused(why));
+                }
+                Ok((content, bytes))
             }
             None => Ok((futures::stream::empty().boxed(), 0)),
         }

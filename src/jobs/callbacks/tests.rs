@@ -7,14 +7,16 @@ use async_trait::async_trait;
 
 use super::{Callbacks, Secrets};
 use crate::adapters::memory::{MemoryBlobs, MemoryStore};
+use crate::core::binaries::BlobRef;
 use crate::core::callbacks::{CallbackRecord, CallbackState};
-use crate::core::jobs::{JobRecord, JobState, Outcome};
+use crate::core::jobs::{JobRecord, Outcome};
 use crate::core::keys;
-use crate::core::queue::Priority;
-use crate::core::supervision::Retry;
 use crate::jobs::Records;
 use crate::ports::outbound::Body;
-use crate::ports::{BinaryStore, CallbackAnswer, CallbackRequest, Commit, MetaStore, Outbound, OutboundError, Write};
+use crate::ports::{
+    BinaryStore, BlobError, BlobInfo, BlobReader, BlobWriter, CallbackAnswer, CallbackRequest, Commit, MetaStore,
+    Outbound, OutboundError, Stamp, Write,
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -25,20 +27,10 @@ pub(in crate::jobs) fn job(id: &str, callback: &str) -> JobRecord {
         context: "c".into(),
         context_id: "c1".into(),
         attempt: 1,
-        priority: Priority::default(),
-        queued: None,
-        state: JobState::Started,
         started_ms: 1,
-        ended_ms: None,
-        binaries: Vec::new(),
         principal: "anonymous".into(),
         callback: Some(callback.into()),
-        failure: None,
-        result: None,
-        log: None,
-        retry: Retry::default(),
-        assigned_ms: None,
-        attempts: Vec::new(),
+        ..JobRecord::default()
     }
 }
 
@@ -73,6 +65,45 @@ impl Outbound for Targets {
     }
 }
 
+/// A store whose disk cannot be read at the moment.
+#[derive(Default)]
+struct Unreadable(MemoryBlobs);
+
+#[async_trait]
+impl BinaryStore for Unreadable {
+    async fn read(&self, _: &str, _: u64, _: Option<u64>) -> Result<(BlobReader, u64), BlobError> {
+        Err(BlobError::Unavailable("disk on fire".into()))
+    }
+
+    async fn create(&self) -> Result<Box<dyn BlobWriter>, BlobError> {
+        self.0.create().await
+    }
+
+    async fn size(&self, sha256: &str) -> Result<Option<u64>, BlobError> {
+        self.0.size(sha256).await
+    }
+
+    async fn delete(&self, sha256: &str) -> Result<(), BlobError> {
+        self.0.delete(sha256).await
+    }
+
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<BlobInfo>, BlobError> {
+        self.0.list(after, limit).await
+    }
+
+    async fn stat(&self, sha256: &str) -> Result<Option<BlobInfo>, BlobError> {
+        self.0.stat(sha256).await
+    }
+
+    async fn refresh(&self, sha256: &str) -> Result<Option<u64>, BlobError> {
+        self.0.refresh(sha256).await
+    }
+
+    async fn delete_unchanged(&self, sha256: &str, stamp: Stamp) -> Result<bool, BlobError> {
+        self.0.delete_unchanged(sha256, stamp).await
+    }
+}
+
 struct Scene {
     store: Arc<MemoryStore>,
     records: Records,
@@ -92,14 +123,21 @@ impl Scene {
     /// Jobs that ended and call back there.
     async fn end(&self, url: &str, ids: impl Iterator<Item = String>) {
         for id in ids {
-            self.write(vec![Write::Put(keys::job_active(&id), "".into())]).await;
-            let (job, result) = job(&id, url).ended(Outcome::Finished("1".into()), None, 5);
-            self.records.end(&job, result.as_deref()).await.unwrap();
+            self.end_with(url, &id, Outcome::Finished("1".into())).await;
         }
     }
 
+    async fn end_with(&self, url: &str, id: &str, outcome: Outcome) {
+        self.write(vec![Write::Put(keys::job_active(id), "".into())]).await;
+        let (job, result) = job(id, url).ended(outcome, None, crate::runtime::clock::unix_ms());
+        self.records.end(&job, result.as_deref()).await.unwrap();
+    }
+
     fn start(&self) -> Callbacks {
-        let blobs: Arc<dyn BinaryStore> = Arc::new(MemoryBlobs::default());
+        self.start_with(Arc::new(MemoryBlobs::default()))
+    }
+
+    fn start_with(&self, blobs: Arc<dyn BinaryStore>) -> Callbacks {
         let settings = crate::config::Callbacks { concurrency: 4, concurrency_per_target: 3, ..Default::default() };
         Callbacks::start(self.targets.clone(), blobs, self.records.clone(), settings, Secrets::default())
     }
@@ -187,6 +225,43 @@ async fn a_result_that_is_gone_is_not_told_as_null_but_given_up() {
     assert_eq!(record.state, CallbackState::GivenUp);
     assert_eq!(record.log[0].error.as_deref(), Some("the job's result is no longer kept"));
     assert_eq!(callbacks.counts().await.map(|counts| (counts.delivered, counts.given_up)), Ok((1, 1)));
+}
+
+/// The state of the callback of a job with this result after one attempt, and the attempt's error.
+async fn attempted(blobs: Arc<dyn BinaryStore>, result: BlobRef) -> (CallbackState, String) {
+    let scene = Scene::new();
+    scene.end_with("http://fine/", "a0", Outcome::FinishedLarge(result)).await;
+    let callbacks = scene.start_with(blobs);
+    let attempt = async {
+        loop {
+            let record = scene.records.callback("a0").await.unwrap().unwrap().record;
+            if record.attempts > 0 {
+                return (record.state, record.log[0].error.clone().unwrap_or_default());
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let became = tokio::time::timeout(PATIENCE, attempt).await.expect("an attempt");
+    callbacks.stop().await;
+    became
+}
+
+#[tokio::test]
+async fn a_result_that_is_gone_or_damaged_is_given_up_at_once_and_one_that_cannot_be_read_now_is_tried_again() {
+    let blobs = Arc::new(MemoryBlobs::default());
+    let mut writer = blobs.create().await.unwrap();
+    writer.write("12".into()).await.unwrap();
+    let (sha256, _) = writer.finish(None).await.unwrap();
+    let result = |sha256: &str, size_bytes| BlobRef { sha256: sha256.into(), size_bytes };
+    let given_up = |why: &str| (CallbackState::GivenUp, why.to_owned());
+    let gone = attempted(blobs.clone(), result("00", 2)).await;
+    assert_eq!(gone, given_up("the result cannot be read: no blob 00"));
+    let damaged = attempted(blobs.clone(), result(&sha256, 3)).await;
+    assert_eq!(damaged, given_up("the result is damaged: it has 2 bytes of 3"));
+    let (state, why) = attempted(Arc::<Unreadable>::default(), result(&sha256, 2)).await;
+    assert_eq!(state, CallbackState::Waiting);
+    assert_eq!(why, "the result cannot be read: the binary store is unavailable: disk on fire");
+    assert_eq!(attempted(blobs, result(&sha256, 2)).await, (CallbackState::Delivered, String::new()));
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ impl Actor for ContextActor {
                     state.lost_connection();
                 }
             }
-            ContextMessage::Run(assigned) => state.run(&myself, *assigned),
+            ContextMessage::Run => state.run(&myself),
             ContextMessage::Dispatch => state.dispatch(&myself).await,
             ContextMessage::Stored { job } => state.stored(&job).await,
             ContextMessage::Kill { job, reply } => state.kill(&job, reply).await,
@@ -128,6 +128,7 @@ fn begin(setup: ContextSetup) -> State {
         detached_since: (setup.found && !unlaunched).then_some(now),
         launching: !setup.found,
         queue: setup.queue,
+        inbox: setup.inbox,
         dispatch_asked: false,
         dispatch_paused: false,
         kill_at: (record.state == ContextState::Stopping).then_some(now),
@@ -163,7 +164,7 @@ impl State {
             attempt: self.record.attempt,
             secret: secret.into(),
             servers: self.shared.servers.borrow().clone(),
-            trust: config.tls.trusted_by_drivers().map(|file| file.to_string_lossy().into_owned()),
+            trust: config.tls.trusted_by_drivers(),
             kind: kind.name.clone(),
             executable: kind.driver.executable.clone(),
             arguments: kind.driver.arguments.clone(),

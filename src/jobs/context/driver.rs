@@ -95,8 +95,8 @@ impl State {
         }
     }
 
-    pub fn run(&mut self, me: &Me, assigned: Assigned) {
-        let Assigned { record, config, binaries, permit } = assigned;
+    pub fn run(&mut self, me: &Me) {
+        let Some(Assigned { record, config, binaries, permit }) = self.inbox.pop() else { return };
         let id = record.id.clone();
         self.idle_since = clock::instant();
         if self.phase_allows_jobs() {

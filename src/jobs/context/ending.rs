@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use ractor::ActorRef;
 
-use super::state::{Shared, State};
-use super::{ContextMessage, Phase};
+use super::state::{Held, Shared, State};
+use super::{Assigned, ContextMessage, Phase};
 use crate::api::driver::attach::Exited;
 use crate::core::binaries::BlobRef;
 use crate::core::contexts::ContextState;
@@ -168,6 +168,9 @@ impl State {
     async fn end_all_jobs(&mut self, failure: Failure) {
         self.end_queued(&failure);
         self.salvage(self.record.attempt).await;
+        for Assigned { record, permit, .. } in self.inbox.close() {
+            self.jobs.insert(record.id.clone(), Held::new(record, Some(permit)));
+        }
         for (id, held) in std::mem::take(&mut self.jobs) {
             let log = held.left_log();
             if let Some(gone) = held.killed {

@@ -5,10 +5,13 @@ mod connection;
 mod driver;
 mod ending;
 mod expiry;
+mod inbox;
 mod queue;
 mod relaunch;
 mod salvage;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +29,7 @@ pub use actor::ContextActor;
 pub use connection::{Connection, Frame};
 pub use ending::{announce, end_unrun};
 pub use expiry::birth;
+pub use inbox::Inbox;
 pub use queue::{JobQueue, Promised};
 pub use state::{ContextSetup, Shared, secret_hash};
 
@@ -66,7 +70,8 @@ pub enum ContextMessage {
     Detached {
         connection: u64,
     },
-    Run(Box<Assigned>),
+    /// A job is in the inbox.
+    Run,
     /// A place may be free for a job that waits.
     Dispatch,
     /// A job's end is stored.
@@ -154,6 +159,7 @@ pub struct ContextHandle {
     /// Whether a driver that is lost is replaced.
     pub is_supervised: bool,
     pub queue: Arc<JobQueue>,
+    pub(in crate::jobs) inbox: Arc<Inbox>,
     pub phase: watch::Receiver<Phase>,
     pub actor: ActorRef<ContextMessage>,
     /// SHA-256 of the attempt's secret in hex, for the blobs' routes; empty while there is no attempt.
@@ -200,6 +206,12 @@ impl ContextHandle {
             return None;
         }
         Arc::clone(&self.slots).try_acquire_owned().ok()
+    }
+
+    /// Hands over a recorded job. False when the context has ended: then nobody else ends the job.
+    #[must_use]
+    pub fn run(&self, assigned: Assigned) -> bool {
+        self.inbox.push(assigned) && self.actor.cast(ContextMessage::Run).is_ok()
     }
 
     /// To be called when a job was put into the queue.

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-use super::{Connection, JobQueue, Phase};
+use super::{Connection, Inbox, JobQueue, Phase};
 use crate::api::driver::attach::LogPart;
 use crate::config::Config;
 use crate::core::binaries::BlobRef;
@@ -44,6 +44,7 @@ pub struct ContextSetup {
     pub jobs: Vec<JobRecord>,
     pub slots: Arc<Semaphore>,
     pub queue: Arc<JobQueue>,
+    pub inbox: Arc<Inbox>,
     pub phase: watch::Sender<Phase>,
     pub created: watch::Sender<Option<Result<(), Failure>>>,
     pub secret_hash: watch::Sender<String>,
@@ -149,6 +150,7 @@ pub struct State {
     /// `Launch` is on its way.
     pub launching: bool,
     pub queue: Arc<JobQueue>,
+    pub inbox: Arc<Inbox>,
     /// `Dispatch` is on its way.
     pub dispatch_asked: bool,
     /// The store did not take an assignment: the next tick tries again.

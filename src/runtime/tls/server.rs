@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::{TlsError, certificates, expires, private_key};
 use crate::runtime::clock;
+use crate::runtime::private_file::warn_if_open;
 
 const DAY_SECONDS: i64 = 24 * 3600;
 /// From here on the log warns of a certificate's end.
@@ -51,6 +52,7 @@ pub fn load(files: &Files) -> Result<ServerConfig, TlsError> {
         }
     };
     let chain = certificates(&files.certificate)?;
+    warn_if_open(&files.key);
     warn_of_end(&files.certificate, expires(&chain[0]));
     let mut config = builder.with_single_cert(chain, private_key(&files.key)?).map_err(|error| TlsError::Mismatch {
         certificate: files.certificate.clone(),

@@ -37,6 +37,26 @@ async fn damage_leaves_the_users_what_they_were_and_is_logged_once() {
     assert_eq!(std::fs::read_to_string(&log).unwrap().matches("there is no role `boss`").count(), 1);
 }
 
+/// A log line with this, though nobody asks the server anything.
+async fn logged(server: &Server, words: &str) {
+    let log = server.place().path("server.log");
+    eventually(words, || async { std::fs::read_to_string(&log).unwrap().contains(words) }).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_opened_to_others_while_the_server_runs_is_logged_and_the_users_stay() {
+    let server = server();
+    let open = |mode| {
+        std::fs::set_permissions(server.place().path("users.toml"), PermissionsExt::from_mode(mode)).unwrap();
+    };
+    open(0o644);
+    logged(&server, "users.toml is open to others (mode 644); `chmod o-rwx,g-w` it").await;
+    assert_eq!(get(&server, "/jobs", "ann").await.status, 200);
+    open(0o640);
+    logged(&server, "the users file was read again").await;
+    assert_eq!(get(&server, "/jobs", "ann").await.status, 200);
+}
+
 fn refused(place: &Place) -> String {
     let output = place.command("127.0.0.1:0", &["security.users-file=users.toml"]).output().unwrap();
     assert_eq!(output.status.code(), Some(64));

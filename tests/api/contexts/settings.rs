@@ -68,9 +68,46 @@ async fn a_number_of_jobs_that_cannot_be() {
     let server = Server::start();
     for number in ["0", "many", "-1", "10001"] {
         let reply = server.post(&format!("/contexts/c?max-jobs-per-context={number}"), "").await;
-        let text = "max-jobs-per-context has invalid value. a whole number from 1 to 10000";
-        reply.fails(500, "CONTEXT INIT ERROR", text);
+        let expected = "which is not a whole number from 1 to 10000";
+        reply.refuses(400, &format!("The setting 'max-jobs-per-context' is '{number}', {expected}"));
     }
+}
+
+#[tokio::test]
+async fn a_setting_that_cannot_be_is_the_clients_mistake_and_makes_no_context() {
+    let server = Server::start();
+    server.upload("jobs", WHEEL, jobs()).await.is_success(201);
+    let lifetime = "a duration of at least 1s, like 30s, 10m or 8h, or 0 for never";
+    for (key, value, expected) in [
+        ("idle-timeout", "x", lifetime),
+        ("idle-timeout", "5ms", lifetime),
+        ("max-lifetime", "10", lifetime),
+        ("supervise", "maybe", "true or false"),
+        ("queue", "perhaps", "true or false"),
+        ("max-restarts", "many", "a whole number from 0 to 1000"),
+        ("restart-backoff", "-1s", "a duration like 500ms, 30s, 10m or 8h"),
+        ("relaunch", "soon", "when-dead or at-once"),
+    ] {
+        let told = format!("The setting '{key}' is '{value}', which is not {expected}");
+        let body = format!("spark.context-settings {{ {key} = \"{value}\" }}");
+        for (path, body) in [
+            (format!("/contexts/c?{key}={value}"), ""),
+            ("/contexts/c".into(), body.as_str()),
+            ("/jobs?appName=jobs&classPath=jobs.Echo".into(), body.as_str()),
+        ] {
+            let reply = server.post(&path, body.to_owned()).await;
+            reply.refuses(400, &told);
+            assert_eq!(reply.header("doyen-error"), "bad-setting");
+        }
+    }
+    assert_eq!(server.get("/contexts/c").await.status, 404);
+    assert_eq!(server.get("/jobs").await.json(200), json!([]));
+}
+
+#[tokio::test]
+async fn a_setting_is_on_or_off_in_the_words_of_a_parameter() {
+    let server = Server::start();
+    server.post("/contexts/c?supervise=on&queue=No", "").await.says(200, "SUCCESS", "Context initialized");
 }
 
 #[tokio::test]

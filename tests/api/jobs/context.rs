@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Server, WHEEL, jobs};
+use crate::fixture::{Place, Server, WHEEL, eventually, jobs};
 
 #[tokio::test]
 async fn no_more_jobs_at_once_than_the_context_has_places() {
@@ -89,4 +89,28 @@ async fn a_job_right_after_the_start_of_its_context_waits_for_it() {
     let (opened, job) = tokio::join!(server.post("/contexts/c", ""), job);
     opened.says(200, "SUCCESS", "Context initialized");
     assert_eq!(job["result"], json!({}));
+}
+
+#[tokio::test]
+async fn code_that_becomes_a_jar_while_the_context_of_its_own_starts_is_refused_there_too() {
+    let place = Place::new();
+    let (begun, go) = (place.path("begun"), place.path("go"));
+    let script = format!(
+        "touch {}; until [ -e {} ]; do sleep 0.05; done; exec python3 -m doyen_driver",
+        begun.display(),
+        go.display()
+    );
+    let arguments = format!("drivers.python.arguments={:?}", ["-c", &script, "doyen_driver"]);
+    let server = Server::at(place, "127.0.0.1:0", &["drivers.python.executable=\"sh\"", &arguments]);
+    server.upload("jobs", WHEEL, jobs()).await.is_success(201);
+    let replace = async {
+        eventually("a driver that starts", || async { begun.exists() }).await;
+        server.upload_jar("jobs").await;
+        std::fs::write(&go, "").unwrap();
+    };
+    let submit = server.post("/jobs?appName=jobs&classPath=jobs.Echo", "");
+    let (submitted, ()) = tokio::join!(submit, replace);
+    submitted.refuses(400, "Invalid job type for this context");
+    assert_eq!(server.get("/jobs").await.json(200), json!([]));
+    server.nothing_is_left().await;
 }

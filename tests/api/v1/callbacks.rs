@@ -8,7 +8,7 @@ use ring::hmac;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::fixture::{Called, Peer, Place, Reply, Server, encoded, eventually, status};
+use crate::fixture::{Called, Peer, Place, Reply, Server, encoded, eventually, status, within};
 
 /// A job that ends at once and calls back.
 async fn job(server: &Server, url: &str) -> String {
@@ -243,6 +243,32 @@ async fn callbacks_are_signed_with_every_secret() {
         assert!(verifies(&called, old) && verifies(&called, new), "{:?}", called.headers);
         assert!(!verifies(&called, "another secret of that length"));
     }
+}
+
+#[tokio::test]
+async fn a_secret_that_is_changed_signs_callbacks_without_a_restart() {
+    let place = Place::new();
+    let file = place.path("secret");
+    let (old, new) = ("the old secret, 16 or more", "0123456789abcdef0123456789abcdef");
+    std::fs::write(&file, old).unwrap();
+    let server = Server::at(place, "127.0.0.1:0", &[&format!("callbacks.secret-files={:?}", [&file])]);
+    server.upload("jobs", crate::fixture::WHEEL, crate::fixture::jobs()).await.is_success(201);
+    server.open("c").await;
+    let mut peer = Peer::start().await;
+    job(&server, &peer.url).await;
+    assert!(verifies(&peer.called().await, old));
+    std::fs::write(&file, new).unwrap();
+    let calls = async {
+        loop {
+            job(&server, &peer.url).await;
+            let called = peer.called().await;
+            if verifies(&called, new) {
+                return;
+            }
+            assert!(verifies(&called, old));
+        }
+    };
+    within("a callback with the new secret", calls).await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use doyen::adapters::embedded::EmbeddedStore;
 use doyen::adapters::embedded::data_dir::DataDir;
 use doyen::core::jobs::JobRecord;
 use doyen::jobs::Records;
-use doyen::runtime::{clock, random};
+use doyen::runtime::{clock, processes, random};
 use futures::StreamExt;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -88,7 +88,9 @@ async fn ten_thousand_that_wait_stay_in_order_run_once_and_end_with_their_contex
     server.upload("jobs", WHEEL, jobs()).await.is_success(201);
     server.open("c").await;
     let notes = Notes::new(&server);
-    // Its driver does not find it there, so the jobs wait.
+    // Its driver would find the next server wherever that is: it is held up, so that the jobs wait.
+    let shim = server.place().driver().shim;
+    processes::signal(shim, Signal::STOP);
     let server = Server::at(kill(server).await, ANYWHERE, &[]);
     let first = id(&queue(&server, &notes, "first", "").await);
     let place = kill(server).await;
@@ -103,6 +105,7 @@ async fn ten_thousand_that_wait_stay_in_order_run_once_and_end_with_their_contex
     let full = server.post("/jobs?appName=jobs&classPath=jobs.Echo&context=c&queue=true", "").await;
     full.says(503, "NO SLOTS AVAILABLE", "Too many queued jobs (10000) for job context 'c'");
 
+    processes::signal(shim, Signal::CONT);
     let server = Server::at(kill(server).await, &home, &[]);
     until_none("some to run", || async { SOME.saturating_sub(notes.lines().len()) }).await;
     let server = Server::at(kill(server).await, &home, &["contexts.stop-wait=\"1s\""]);

@@ -123,7 +123,7 @@ async fn a_context_of_its_own_has_a_place_for_its_job() {
 async fn a_setting_that_is_neither_true_nor_false() {
     let server = Server::start();
     let reply = server.post("/contexts/c?queue=perhaps", "").await;
-    reply.fails(500, "CONTEXT INIT ERROR", "queue has invalid value. true or false");
+    reply.refuses(400, "The setting 'queue' is 'perhaps', which is not true or false");
 }
 
 #[tokio::test]
