@@ -30,9 +30,14 @@ impl ChangeLog {
         Self { state: Mutex::new(state), news: Notify::new() }
     }
 
-    /// `changes` ascend and are later than all published before; `revision` is the newest of them or later.
-    pub(super) fn publish(&self, revision: Revision, changes: Vec<Change>) {
+    /// `changes` ascend and are later than `base`; `revision` is the newest of them or later. What lies between the newest
+    /// revision until now and `base` is passed over: older cursors are not known here any more.
+    pub(super) fn publish(&self, base: Revision, revision: Revision, changes: Vec<Change>) {
         let mut state = self.lock();
+        if base > state.revision {
+            state.newest.clear();
+            state.floor = base;
+        }
         state.revision = revision;
         for change in changes {
             if state.newest.len() == KEPT
@@ -100,7 +105,7 @@ mod tests {
         let log = ChangeLog::new(Revision(0));
         let last = KEPT as u64 + 10;
         for n in 1..=last {
-            log.publish(Revision(n), vec![change(n)]);
+            log.publish(Revision(n - 1), Revision(n), vec![change(n)]);
         }
         assert_eq!(log.after(Revision(9)).await, Changes::Lost { cursor: Revision(last) });
         let Changes::Since { changes, cursor } = log.after(Revision(10)).await else { panic!("lost") };
@@ -110,8 +115,19 @@ mod tests {
     #[tokio::test]
     async fn commit_larger_than_the_log_is_not_told_in_part() {
         let log = ChangeLog::new(Revision(0));
-        log.publish(Revision(1), vec![change(1); KEPT + 1]);
+        log.publish(Revision(0), Revision(1), vec![change(1); KEPT + 1]);
         assert_eq!(log.after(Revision(0)).await, Changes::Lost { cursor: Revision(1) });
+    }
+
+    #[tokio::test]
+    async fn what_is_passed_over_is_no_cursor() {
+        let log = ChangeLog::new(Revision(5));
+        log.publish(Revision(50), Revision(51), vec![change(51)]);
+        for cursor in [5, 6, 49, 52] {
+            assert_eq!(log.after(Revision(cursor)).await, Changes::Lost { cursor: Revision(51) });
+        }
+        let expected = Changes::Since { changes: vec![change(51)], cursor: Revision(51) };
+        assert_eq!(log.after(Revision(50)).await, expected);
     }
 
     #[tokio::test]

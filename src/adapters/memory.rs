@@ -41,7 +41,8 @@ impl MetaStore for MemoryStore {
         if let Some(index) = commit.preconditions.iter().position(|precondition| !holds(&entries, precondition)) {
             return Err(CommitError::Conflict(index));
         }
-        let revision = Revision(self.changes.revision().0 + 1);
+        let before = self.changes.revision();
+        let revision = Revision(before.0 + 1);
         let mut changes = Vec::new();
         for write in commit.writes {
             let key = match write {
@@ -57,7 +58,7 @@ impl MetaStore for MemoryStore {
             changes.push(Change { revision, key });
         }
         // Under the lock, so that revisions are published in order.
-        self.changes.publish(revision, changes);
+        self.changes.publish(before, revision, changes);
         Ok(revision)
     }
 

@@ -20,8 +20,8 @@ const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 ///
 /// Each event has the latest state of an object that changed: `job`, `context` or `binary` (as GET shows it), or `removed`
 /// (`{type, id}`). States in between may be missing. `id:` is a cursor: with it in `Last-Event-ID`, or as `cursor`, the next
-/// stream goes on there; an object may be told twice. RUNNING of a job is told by the server that holds its driver, and not
-/// again after a resumption. Where users have contexts of their own, their events have the names that the user gave. `reset` says that the cursor is too old: look for yourself, and go on from its id. Without a
+/// stream goes on there, also that of the server after a restart; an object may be told twice. RUNNING of a job is told by the server that holds its driver, and not
+/// again after a resumption. Where users have contexts of their own, their events have the names that the user gave. `reset` says that the cursor is too old or not of this store: look for yourself, and go on from its id. Without a
 /// cursor events begin now; with `job` its present state comes first. Removals are not told where `context` or `state` is given.
 #[utoipa::path(get, path = "/v1/events", tag = "events",
     params(("types" = Option<String>, Query, description = "A list of `job`, `context`, `binary`"),

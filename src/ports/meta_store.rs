@@ -54,7 +54,8 @@ pub struct Change {
 /// What happened after a cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changes {
-    /// In order of revision; a key that changed several times may be named only for the last. `cursor` is where to go on.
+    /// In order of revision, perhaps not all at once, but of a commit all; a key that changed several times may be named only
+    /// for the last. `cursor` is where to go on.
     Since { changes: Vec<Change>, cursor: Revision },
     /// The store no longer knows what happened since the cursor: scan what you watch, then go on from here.
     Lost { cursor: Revision },
@@ -103,7 +104,9 @@ pub trait MetaStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Entry>, ReadError>;
 
-    /// Waits until something happened after `cursor`, then tells it. At least the newest 4096 changes are known.
+    /// Waits until something happened after `cursor`, then tells it. At least the newest 4096 changes are known; a store that
+    /// outlives its process knows them afterwards too. Every revision is a cursor. One that is of another store, or of what
+    /// this one has lost when it was put back to an older state, is `Lost`, even once revisions here are higher.
     async fn changes(&self, cursor: Revision) -> Result<Changes, ReadError>;
 
     /// The newest revision, as a cursor to begin with.

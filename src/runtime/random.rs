@@ -18,6 +18,14 @@ pub fn secret() -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// A number from 0 to below this power of two.
+///
+/// # Panics
+/// When the operating system gives no randomness.
+pub fn below(power_of_two: u64) -> u64 {
+    getrandom::u64().expect("the operating system gives randomness") % power_of_two
+}
+
 /// A number from 0 to below 1, for jitter.
 ///
 /// # Panics

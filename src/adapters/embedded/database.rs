@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use bytes::Bytes;
 use redb::{Durability, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
+use super::history::{self, Batch, CHANGES, Told};
 use crate::ports::{Change, Commit, Entry, Precondition, Revision, Write};
 use crate::runtime::crash::{self, Side};
 
@@ -178,15 +179,29 @@ impl Database {
         Ok(found)
     }
 
+    /// What happened after the cursor up to the revision `last`, some `most` changes of it, and where to go on. `None` when
+    /// that is not known.
+    pub(super) fn changes(&self, cursor: Revision, last: Revision, most: usize) -> Result<Option<Told>, Failure> {
+        let current = self.current();
+        match current.to_read()?.begin_read()?.open_table(CHANGES) {
+            Ok(table) => history::after(&table, cursor, last, most),
+            // Nothing was committed since a program wrote the file that knows no such table.
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// All commits in one durable transaction, in order, each against the state that those before it made. One that
-    /// conflicts writes nothing and leaves the others alone.
+    /// conflicts writes nothing and leaves the others alone. The store is at the revision `before`; theirs follow `base`.
     pub(super) fn transact<'a>(
         &self,
-        mut revision: Revision,
+        before: Revision,
+        base: Revision,
         commits: impl Iterator<Item = &'a Commit>,
     ) -> Result<Done, Failed> {
         let current = self.current();
         let transaction = begin_write(current.to_write()?)?;
+        let mut revision = base;
         let mut outcomes = Vec::new();
         let mut changes = Vec::new();
         {
@@ -207,6 +222,8 @@ impl Database {
             return Ok(Done { outcomes, revision, changes });
         }
         transaction.open_table(COUNTERS)?.insert(REVISION, revision.0)?;
+        let batch = Batch { before, base, newest: revision, changes: &changes };
+        history::add(&mut transaction.open_table(CHANGES)?, &batch)?;
         let flushes = self.flushes.load(Ordering::Relaxed);
         crash::point("store-batch", Side::Before);
         transaction.commit().map_err(|error| {
@@ -327,7 +344,7 @@ fn split(stored: &[u8]) -> Result<(Revision, &[u8]), Failure> {
     Ok((Revision(u64::from_be_bytes(*version)), value))
 }
 
-fn corrupted(text: &str) -> Failure {
+pub(super) fn corrupted(text: &str) -> Failure {
     Failure::Redb(redb::Error::Corrupted(text.into()))
 }
 

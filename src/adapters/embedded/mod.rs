@@ -6,6 +6,7 @@
 mod counted;
 pub mod data_dir;
 mod database;
+mod history;
 mod overlay;
 mod writer;
 
@@ -29,6 +30,7 @@ use self::overlay::Overlay;
 use self::writer::{Job, Request, Writer};
 use super::changes::ChangeLog;
 use crate::ports::{Changes, Commit, CommitError, Entry, MetaStore, Precondition, ReadError, Revision, Write};
+use crate::runtime::random;
 
 /// Keys and values of one commit.
 pub const MAX_COMMIT_BYTES: usize = 64 * 1024 * 1024;
@@ -39,6 +41,11 @@ const MAX_QUEUED_BYTES: usize = 128 * 1024 * 1024;
 /// Ranges of more entries than this run on the blocking pool. A cached read takes 0.2 µs an entry, less than handing
 /// it over (20 µs); pages that are not cached are bounded by the number of entries too.
 const DIRECT_ENTRIES: usize = 100;
+/// Changes that the table tells at once, on the caller's thread.
+const CHANGES_AT_ONCE: usize = 1000;
+/// Revisions that the first commit of a process passes over are fewer. More would soon be no exact number for readers of
+/// JSON who take 2^53 for the largest.
+const MOST_PASSED_OVER: u64 = 1 << 36;
 /// A read that fails is tried so often, with this pause.
 const READ_TRIES: u32 = 20;
 const READ_AGAIN: Duration = Duration::from_millis(10);
@@ -71,20 +78,23 @@ impl EmbeddedStore {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
         let file = file.map_err(|error| OpenError::Database(redb::Error::Io(error)))?;
         // Not by its name: a disk that can be read only would not let us.
-        let store =
-            Self::open_with(cache_bytes, move || FileBackend::new(file.try_clone()?).map_err(io::Error::other))?;
+        let gap = random::below(MOST_PASSED_OVER);
+        let storage = move || FileBackend::new(file.try_clone()?).map_err(io::Error::other);
+        let store = Self::open_with(cache_bytes, gap, storage)?;
         // The file's name must survive a power loss as surely as its content.
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(OpenError::File)?;
         Ok(store)
     }
 
-    /// Opens over any storage. `storage` is asked again after each I/O error, once the former is closed.
+    /// Opens over any storage. `storage` is asked again after each I/O error, once the former is closed. The first commit
+    /// passes over `gap` revisions: with a random number, cursors of what this storage does not hold are known as such.
     ///
     /// # Errors
     /// When the storage cannot be opened, or holds no such database.
     pub fn open_with<B: StorageBackend>(
         cache_bytes: usize,
+        gap: u64,
         storage: impl Fn() -> io::Result<B> + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
         let flushes = Arc::new(AtomicU64::new(0));
@@ -104,7 +114,7 @@ impl EmbeddedStore {
         let changes = Arc::new(ChangeLog::new(revision));
         // Each commit holds at least its share of the bytes, so the channel never fills; one more place is for `Reopen`.
         let (queue, jobs) = sync_channel(MAX_QUEUED + 1);
-        let writer = Writer::new(jobs, database.clone(), changes.clone());
+        let writer = Writer::new(jobs, database.clone(), changes.clone(), gap);
         let writer = std::thread::Builder::new()
             .name("meta-writer".into())
             .spawn(move || writer.run())
@@ -197,7 +207,19 @@ impl MetaStore for EmbeddedStore {
     }
 
     async fn changes(&self, cursor: Revision) -> Result<Changes, ReadError> {
-        Ok(self.changes.after(cursor).await)
+        let newest = match self.changes.after(cursor).await {
+            Changes::Lost { cursor } => cursor,
+            since @ Changes::Since { .. } => return Ok(since),
+        };
+        let mut tries = 0;
+        loop {
+            // Here, not on another thread: a caller that often begins anew would never see its end.
+            match self.database.changes(cursor, newest, CHANGES_AT_ONCE) {
+                Ok(Some((changes, cursor))) => return Ok(Changes::Since { changes, cursor }),
+                Ok(None) => return Ok(Changes::Lost { cursor: newest }),
+                Err(failure) => self.read_failed(failure, &mut tries).await?,
+            }
+        }
     }
 
     async fn revision(&self) -> Result<Revision, ReadError> {

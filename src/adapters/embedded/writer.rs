@@ -1,5 +1,6 @@
 //! The one thread that writes: drains the queue into each transaction, and reopens the database after errors.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -41,11 +42,13 @@ pub(super) struct Writer {
     jobs: Receiver<Job>,
     database: Arc<Database>,
     changes: Arc<ChangeLog>,
+    /// Revisions that the next batch passes over; of the first one only.
+    gap: Cell<u64>,
 }
 
 impl Writer {
-    pub(super) fn new(jobs: Receiver<Job>, database: Arc<Database>, changes: Arc<ChangeLog>) -> Self {
-        Self { jobs, database, changes }
+    pub(super) fn new(jobs: Receiver<Job>, database: Arc<Database>, changes: Arc<ChangeLog>, gap: u64) -> Self {
+        Self { jobs, database, changes, gap: Cell::new(gap) }
     }
 
     /// Until the queue is closed and empty.
@@ -103,11 +106,13 @@ impl Writer {
             return refuse(batch, &reason);
         }
         let before = self.changes.revision();
-        match self.database.transact(before, batch.iter().map(|request| &request.commit)) {
+        let base = Revision(before.0 + self.gap.get());
+        match self.database.transact(before, base, batch.iter().map(|request| &request.commit)) {
             Ok(done) => {
                 // Published first: whoever gets an answer finds the change.
-                if done.revision > before {
-                    self.changes.publish(done.revision, done.changes);
+                if done.revision > base {
+                    self.gap.set(0);
+                    self.changes.publish(base, done.revision, done.changes);
                 }
                 for (request, outcome) in batch.into_iter().zip(done.outcomes) {
                     request.answer(outcome.map_err(CommitError::Conflict));

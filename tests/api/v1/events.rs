@@ -1,10 +1,13 @@
 //! `/v1/events`: a stream of what happens, resumed by cursor, also by the next server.
 
+use std::process::Stdio;
+
 use reqwest::{Method, Response};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::fixture::{Place, Reply, Server, WHEEL, eventually, jobs, jobs_variant, within};
+use crate::fixture::{Place, Server, WHEEL, eventually, fixed_port, jobs, jobs_variant, within};
 
 /// An open stream.
 struct Events {
@@ -181,7 +184,7 @@ async fn a_cursor_that_is_too_old_or_from_elsewhere_is_told_so() {
     assert!(data["reason"].as_str().unwrap().contains("too old"), "{data}");
     server.upload("jobs", WHEEL, jobs()).await.is_success(201);
     assert_eq!(events.next().await.0, "binary");
-    assert!(events.cursor < 999_999_999);
+    assert_ne!(events.cursor, 999_999_999);
 }
 
 #[tokio::test]
@@ -221,23 +224,98 @@ async fn a_stop_does_not_wait_for_open_streams_and_ends_them_well() {
 }
 
 #[tokio::test]
-async fn after_a_kill_the_next_server_goes_on_where_the_stream_was() {
-    let server = Server::at(Place::new(), "127.0.0.1:0", &[]);
-    let mut events = Events::open(&server, "").await;
+async fn after_a_kill_the_next_server_tells_all_that_was_missed_before_and_after() {
+    let listen = format!("127.0.0.1:{}", fixed_port());
+    let server = Server::at(Place::new(), &listen, &[]);
     server.upload("jobs", WHEEL, jobs()).await.is_success(201);
-    events.next().await;
+    server.open("c").await;
+    let gate = server.gate("gate");
+    let running = server.waiting(&gate).await;
+    let mut events = Events::open(&server, "").await;
+    server.upload("heard", WHEEL, jobs()).await.is_success(201);
+    events.until(|(_, data)| data["app-name"] == "heard").await;
     let cursor = events.cursor;
+    drop(events);
+    let ended = server.sync("Echo", &json!({})).await.json(200)["jobId"].as_str().unwrap().to_owned();
+    server.upload("missed", WHEEL, jobs()).await.is_success(201);
+    server.delete("/binaries/heard").await.is_success(200);
     server.signal(Signal::KILL);
     let (_, place) = server.end().await;
-    let server = Server::at(place, "127.0.0.1:0", &[]);
-    server.upload("more", WHEEL, jobs()).await.is_success(201);
+
+    let server = Server::at(place, &listen, &[]);
     let mut resumed = Events::open(&server, &format!("?cursor={cursor}")).await;
-    let (kind, data) = resumed.next().await;
-    assert_eq!((kind.as_str(), &data["app-name"]), ("binary", &json!("more")));
-    // One that missed something before the restart is told that it did.
-    let mut behind = Events::open(&server, &format!("?cursor={}", cursor - 1)).await;
-    assert_eq!(behind.next().await.0, "reset");
-    assert_eq!(Reply::to(server.request(Method::GET, "/ping")).await.status, 200);
+    server.upload("last", WHEEL, jobs()).await.is_success(201);
+    let mut told = resumed.until(|(_, data)| data["app-name"] == "last").await;
+    gate.open();
+    told.extend(resumed.until(|event| is_end_of(event, &running)).await);
+    assert_eq!(states(&told, &ended).last().map(String::as_str), Some("FINISHED"), "{told:?}");
+    assert!(told.iter().any(|(_, data)| data["app-name"] == "missed"), "{told:?}");
+    assert!(told.contains(&("removed".into(), json!({"type": "binary", "id": "heard"}))), "{told:?}");
+    assert!(told.iter().all(|(kind, _)| kind != "reset"), "{told:?}");
+    server.reset().await;
+}
+
+#[tokio::test]
+async fn a_cursor_of_what_a_restored_directory_does_not_hold_is_reset_however_far_that_has_come() {
+    let again = async |server: Server, between: &dyn Fn(&Place)| {
+        server.signal(Signal::TERM);
+        let (_, place) = server.end().await;
+        between(&place);
+        Server::at(place, "127.0.0.1:0", &[])
+    };
+    let upload = async |server: &Server, name: &str| {
+        server.upload(name, WHEEL, jobs()).await.is_success(201);
+    };
+    let copy = |from: &str, to: &str| {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        move |place: &Place| assert!(std::fs::copy(place.path(&from), place.path(&to)).unwrap() > 0)
+    };
+    let server = Server::at(Place::new(), "127.0.0.1:0", &[]);
+    upload(&server, "kept").await;
+    let server = again(server, &copy("data/meta.redb", "copy")).await;
+    let mut events = Events::open(&server, "?cursor=0").await;
+    assert_eq!(events.next().await.1["app-name"], "kept");
+    let kept = events.cursor;
+    upload(&server, "forgotten").await;
+    events.next().await;
+    let forgotten = events.cursor;
+    drop(events);
+
+    let server = again(server, &copy("copy", "data/meta.redb")).await;
+    for _ in 0..3 {
+        upload(&server, "other").await;
+        let mut events = Events::open(&server, &format!("?cursor={forgotten}")).await;
+        assert_eq!(events.next().await.0, "reset");
+    }
+    let mut events = Events::open(&server, &format!("?cursor={kept}")).await;
+    assert_eq!(events.next().await.1["app-name"], "other");
+}
+
+#[tokio::test]
+async fn doyen_watch_misses_nothing_when_the_server_is_killed_and_started_again() {
+    let listen = format!("127.0.0.1:{}", fixed_port());
+    let mut server = Server::at(Place::new(), &listen, &[]);
+    let mut watch = tokio::process::Command::new(env!("CARGO_BIN_EXE_doyen"));
+    watch.args(["--url", &server.url, "--json", "watch", "--types", "binary", "--cursor", "0"]);
+    let mut watch = watch.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    for life in 0..3 {
+        let names = ["first", "then", "last"].map(|name| format!("{name}-{life}"));
+        for name in &names {
+            server.upload(name, WHEEL, jobs()).await.is_success(201);
+        }
+        // Whether it has heard of them by now or not.
+        server.signal(Signal::KILL);
+        let (_, place) = server.end().await;
+        server = Server::at(place, &listen, &[]);
+        let mut missing = names.to_vec();
+        while !missing.is_empty() {
+            let line = within("a line", lines.next_line()).await.unwrap().expect("it goes on");
+            let event: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(event["event"], "binary", "{event}");
+            missing.retain(|name| event["data"]["app-name"] != **name);
+        }
+    }
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 async fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let fake = MemoryStore::default();
-    let real = EmbeddedStore::open_with(1 << 20, || Ok(InMemoryBackend::new())).unwrap();
+    let real = EmbeddedStore::open_with(1 << 20, 0, || Ok(InMemoryBackend::new())).unwrap();
     for step in steps {
         match step {
             Step::Commit(commit) => prop_assert_eq!(fake.commit(commit.clone()).await, real.commit(commit).await),

@@ -198,12 +198,36 @@ pub async fn newest_4096_changes_are_known(store: Store) {
         }))
         .await;
     }
-    let Changes::Since { changes, .. } = store.changes(begin).await.unwrap() else { panic!("lost") };
-    assert_eq!(changes.len(), 4096);
+    let (mut cursor, mut known, newest) = (begin, 0, store.revision().await.unwrap());
+    while cursor < newest {
+        // Perhaps in parts.
+        let Changes::Since { changes, cursor: next } = store.changes(cursor).await.unwrap() else { panic!("lost") };
+        (cursor, known) = (next, known + changes.len());
+    }
+    assert_eq!((cursor, known), (newest, 4096));
 }
 
 pub async fn unknown_cursor_is_lost(store: Store) {
     let revision = write(&store, &[put("a", "1")]).await;
     let answer = store.changes(Revision(revision.0 + 1000)).await.unwrap();
     assert_eq!(answer, Changes::Lost { cursor: revision });
+}
+
+pub async fn every_revision_is_a_cursor(store: Store) {
+    let begin = store.revision().await.unwrap();
+    let (put_a, deleted) = (write(&store, &[put("a", "1")]).await, write(&store, &[Write::Delete("a".into())]).await);
+    let (empty, put_b) = (write(&store, &[]).await, write(&store, &[put("b", "1")]).await);
+    let told = [(put_a, "a"), (deleted, "a"), (put_b, "b")];
+    for cursor in [begin, put_a, deleted, empty] {
+        let Changes::Since { changes, .. } = store.changes(cursor).await.unwrap() else { panic!("lost") };
+        let later = told.iter().filter(|(revision, _)| *revision > cursor);
+        let expected: Vec<_> =
+            later.map(|(revision, key)| Change { revision: *revision, key: (*key).into() }).collect();
+        // Of a key that changed twice, only the last change need be told.
+        assert!(changes.iter().all(|change| expected.contains(change)), "{changes:?}");
+        assert!(
+            expected.iter().skip(usize::from(cursor == begin)).all(|change| changes.contains(change)),
+            "{changes:?}"
+        );
+    }
 }

@@ -46,6 +46,7 @@ macro_rules! meta_store {
             changes_are_told_in_order_and_waited_for,
             newest_4096_changes_are_known,
             unknown_cursor_is_lost,
+            every_revision_is_a_cursor,
         );
     };
 }

@@ -54,7 +54,7 @@ impl Disk {
 
     pub fn open(&self) -> EmbeddedStore {
         let disk = self.clone();
-        EmbeddedStore::open_with(1 << 20, move || Ok(disk.storage())).unwrap()
+        EmbeddedStore::open_with(1 << 20, 0, move || Ok(disk.storage())).unwrap()
     }
 
     pub fn fail(&self, fault: Option<Fault>) {

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use doyen::adapters::embedded::EmbeddedStore;
 use doyen::ports::{Commit, CommitError, MetaStore, Precondition, ReadError, Revision, Write};
 use futures::future::join_all;
 use futures::poll;
 
+use super::cursors::told;
 use super::disk::{Disk, Fault};
 
 fn put(key: &str, size: usize) -> Commit {
@@ -21,6 +23,15 @@ fn pair(n: usize) -> Commit {
 async fn numbers(store: &impl MetaStore, half: &str) -> Vec<usize> {
     let entries = store.range(half, None, false, usize::MAX).await.unwrap();
     entries.iter().map(|entry| entry.key[half.len()..].parse().unwrap()).collect()
+}
+
+/// Of what was written after the cursor, each key is told, and no other.
+async fn assert_changes_are_told(store: &EmbeddedStore, cursor: Revision) {
+    let entries = store.range("", None, false, usize::MAX).await.unwrap();
+    let written = entries.into_iter().filter(|entry| entry.version > cursor);
+    let mut told = told(store, cursor).await.unwrap();
+    told.sort();
+    assert_eq!(told, written.map(|entry| entry.key).collect::<Vec<_>>());
 }
 
 /// A small generator, so that a failing seed can be run again.
@@ -62,6 +73,7 @@ async fn acknowledged_commits_survive_power_loss_whole() {
             assert!(!acknowledged || left.contains(&n), "seed {seed}: {n} was acknowledged and is gone");
         }
         assert!(store.commit(pair(99)).await.unwrap() > newest);
+        assert_changes_are_told(&store, Revision(20)).await;
     }
 }
 
@@ -199,6 +211,7 @@ async fn failure_at_any_operation_of_a_commit_is_answered_truly() {
         let store = disk.open();
         let left = numbers(&store, "left/").await;
         assert_eq!((&left, &left), (&numbers(&store, "right/").await, &live));
+        assert_changes_are_told(&store, Revision(1)).await;
         match answer {
             Ok(_) => assert_eq!(left, [0, 1, 2]),
             Err(CommitError::Unavailable(_)) => assert_eq!(left, [0, 2], "{nth}"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use doyen::adapters::embedded::{EmbeddedStore, MAX_COMMIT_BYTES, OpenError};
-use doyen::ports::{Changes, Commit, CommitError, MetaStore, Revision, Write};
+use doyen::ports::{Change, Changes, Commit, CommitError, MetaStore, Revision, Write};
 use futures::future::join_all;
 use futures::poll;
 
@@ -14,7 +14,7 @@ fn put(key: &str, size: usize) -> Commit {
 }
 
 #[tokio::test]
-async fn revisions_go_on_after_a_restart_and_older_cursors_are_lost() {
+async fn revisions_go_on_after_a_restart_and_so_do_cursors() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("meta.redb");
     let store = EmbeddedStore::open(&file, 1 << 20).unwrap();
@@ -25,7 +25,8 @@ async fn revisions_go_on_after_a_restart_and_older_cursors_are_lost() {
     let store = EmbeddedStore::open(&file, 1 << 20).unwrap();
     assert_eq!(store.revision().await.unwrap(), second);
     assert_eq!(store.get("a").await.unwrap().unwrap().version, first);
-    assert_eq!(store.changes(first).await.unwrap(), Changes::Lost { cursor: second });
+    let expected = Changes::Since { changes: vec![Change { revision: second, key: "b".into() }], cursor: second };
+    assert_eq!(store.changes(first).await.unwrap(), expected);
     let mut waiting = Box::pin(store.changes(second));
     assert!(poll!(&mut waiting).is_pending());
     let third = store.commit(put("c", 10)).await.unwrap();
