@@ -4,7 +4,7 @@ use crate::tokens::{Token, tokens};
 use crate::{none, tree};
 
 /// Each room and what it may use.
-const DOORS: [(&str, &[&str]); 12] = [
+const DOORS: [(&str, &[&str]); 13] = [
     ("core", &[]),
     ("runtime", &[]),
     ("api", &["core"]),
@@ -17,6 +17,8 @@ const DOORS: [(&str, &[&str]); 12] = [
     ("http", &["service", "api", "runtime", "config", "core"]),
     ("cli", &["api", "config", "core", "service", "runtime"]),
     ("shim", &["api", "config", "runtime"]),
+    // A package of its own, which sees the package of core/cluster.
+    ("simulator", &[]),
 ];
 
 /// Files that see every room: the list of rooms, and the wiring.

@@ -24,22 +24,27 @@ const QUANTILES: [u64; 15] = [1282, 2326, 3090, 3719, 4265, 4753, 5199, 5612, 59
 pub struct Detector {
     heard: Moment,
     intervals: VecDeque<u32>,
+    /// The silence that reaches the threshold. Kept, as it is asked for at each step, and changes only with what is heard.
+    suspicious_after: Millis,
 }
 
 impl Detector {
     /// As if it was heard right now.
-    pub fn new(now: Moment) -> Self {
-        Self { heard: now, intervals: VecDeque::new() }
+    pub fn new(now: Moment, timing: &Timing) -> Self {
+        let mut new = Self { heard: now, intervals: VecDeque::new(), suspicious_after: Millis::ZERO };
+        new.suspicious_after = new.silence_for(timing.detector.threshold, timing);
+        new
     }
 
     /// A sign of life. The silence before it counts, unless it was one that had become suspicious: an outage is not what is usual.
     pub fn heard(&mut self, now: Moment, timing: &Timing) {
-        if now < self.suspicious_at(timing) {
+        if now < self.suspicious_at() {
             let interval = u32::try_from(now.since(self.heard).0).unwrap_or(u32::MAX);
             self.intervals.push_back(interval);
             if self.intervals.len() > WINDOW {
                 self.intervals.pop_front();
             }
+            self.suspicious_after = self.silence_for(timing.detector.threshold, timing);
         }
         self.heard = self.heard.max(now);
     }
@@ -50,8 +55,8 @@ impl Detector {
     }
 
     /// When the silence, if it lasts, reaches the threshold.
-    pub fn suspicious_at(&self, timing: &Timing) -> Moment {
-        self.heard + self.silence_for(timing.detector.threshold, timing)
+    pub fn suspicious_at(&self) -> Moment {
+        self.heard + self.suspicious_after
     }
 
     /// Phi, rounded down, 15 at most.
@@ -92,7 +97,8 @@ mod tests {
     use super::*;
 
     fn after(intervals: &[u64]) -> (Detector, Moment) {
-        let (mut detector, mut now, timing) = (Detector::new(Moment(0)), Moment(0), Timing::default());
+        let (mut detector, mut now, timing) =
+            (Detector::new(Moment(0), &Timing::default()), Moment(0), Timing::default());
         for ms in intervals.iter().cycle().take(200) {
             now = now + Millis(*ms);
             detector.heard(now, &timing);
@@ -104,7 +110,7 @@ mod tests {
     #[track_caller]
     fn check(intervals: &[u64], expected_ms: std::ops::Range<u64>) {
         let (detector, now) = after(intervals);
-        let silence = detector.suspicious_at(&Timing::default()).since(now).0;
+        let silence = detector.suspicious_at().since(now).0;
         assert!(expected_ms.contains(&silence), "{silence} ms");
     }
 
@@ -125,17 +131,17 @@ mod tests {
         let phis: Vec<u8> = (0..30).map(|step| detector.phi(now + Millis(step * 100), &timing)).collect();
         assert!(phis.is_sorted(), "{phis:?}");
         assert_eq!((phis[0], phis[29]), (0, 15));
-        let at = detector.suspicious_at(&timing);
+        let at = detector.suspicious_at();
         assert!(detector.phi(at - Millis(1), &timing) < 8 && detector.phi(at, &timing) >= 8);
     }
 
     #[test]
     fn an_outage_is_not_taken_for_usual() {
         let ((mut detector, now), timing) = (after(&[250]), Timing::default());
-        let before = detector.suspicious_at(&timing).since(now);
+        let before = detector.suspicious_at().since(now);
         let back = now + Millis(60_000);
         detector.heard(back, &timing);
-        assert_eq!(detector.suspicious_at(&timing).since(back), before);
+        assert_eq!(detector.suspicious_at().since(back), before);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::changes::{By, Newcomer};
 use crate::ids::{Address, Age, ClaimId, Epoch, NodeId, Term};
 use crate::mutations::Broken;
-use crate::record::{Member, MemberState, Reason, Record};
+use crate::record::{Fence, FenceKey, Member, MemberState, Reason, Record};
 use crate::settings::{KeepOldest, Settings, Timing};
 use crate::versions::Versions;
 
@@ -67,4 +67,8 @@ pub fn settings(name: &str, incarnation: u64, seeds: &[&str]) -> Settings {
         exclusive_store: false,
         broken: Broken::default(),
     }
+}
+
+pub fn fence(term: u64, epoch: u64) -> Fence {
+    Fence { key: FenceKey { cluster_id: "cluster".into(), term: Term(term) }, epoch: Epoch(epoch) }
 }

@@ -27,8 +27,8 @@ struct Peer {
 
 impl Peer {
     /// It is not accused before one detection time has passed since its join was read.
-    fn new(now: Moment) -> Self {
-        Self { detector: Detector::new(now), accused: false, gone: false, pinged: None, row: None }
+    fn new(now: Moment, timing: &Timing) -> Self {
+        Self { detector: Detector::new(now, timing), accused: false, gone: false, pinged: None, row: None }
     }
 }
 
@@ -50,10 +50,10 @@ pub struct Heard {
 
 impl Reachability {
     /// Follows the record: those who are new are heard as of now, those who are no members are forgotten.
-    pub fn follow(&mut self, members: &[Member], me: &NodeId, now: Moment) {
+    pub fn follow(&mut self, members: &[Member], me: &NodeId, now: Moment, timing: &Timing) {
         self.peers.retain(|id, _| members.iter().any(|m| m.id == *id));
         for member in members.iter().filter(|m| m.id != *me) {
-            self.peers.entry(member.id.clone()).or_insert_with(|| Peer::new(now));
+            self.peers.entry(member.id.clone()).or_insert_with(|| Peer::new(now, timing));
         }
     }
 
@@ -123,10 +123,10 @@ impl Reachability {
     }
 
     /// Accuses those whose silence has become suspicious. Whether there are new ones is told.
-    pub fn accuse(&mut self, now: Moment, timing: &Timing) -> bool {
+    pub fn accuse(&mut self, now: Moment) -> bool {
         let mut new = false;
         for peer in self.peers.values_mut().filter(|p| !p.accused) {
-            if now >= peer.detector.suspicious_at(timing) {
+            if now >= peer.detector.suspicious_at() {
                 peer.accused = true;
                 new = true;
             }
@@ -134,9 +134,9 @@ impl Reachability {
         new
     }
 
-    /// When the next silence becomes suspicious, if it lasts, or the next row stale.
-    pub fn next(&self, timing: &Timing) -> Option<Moment> {
-        self.peers.values().filter(|p| !p.accused).map(|p| p.detector.suspicious_at(timing)).min()
+    /// When the next silence becomes suspicious, if it lasts.
+    pub fn next(&self) -> Option<Moment> {
+        self.peers.values().filter(|p| !p.accused).map(|p| p.detector.suspicious_at()).min()
     }
 
     /// Whom this node accuses.

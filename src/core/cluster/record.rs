@@ -91,9 +91,10 @@ impl Record {
         self.owner.as_ref() == Some(id)
     }
 
-    /// The fence of this record's owner; none when it has no owner.
-    pub fn fence(&self) -> Option<Fence> {
-        self.owner.as_ref().map(|_| Fence { cluster_id: self.cluster_id.clone(), term: self.term })
+    /// The fence that is beside this record in the store, also when it has no owner.
+    pub fn fence(&self) -> Fence {
+        let key = FenceKey { cluster_id: self.cluster_id.clone(), term: self.term };
+        Fence { key, epoch: self.epoch }
     }
 
     /// What holds of every record that this code writes; the first that does not is told.
@@ -135,38 +136,18 @@ impl Record {
 #[error("{0}")]
 pub struct Invalid(pub &'static str);
 
-/// The key that each write of the owner of a term checks. The change that makes an owner deletes the fence before and creates this.
+/// The key that each write of the owner of a term checks. There is one: the change that makes a term deletes the key of the term before.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Fence {
+pub struct FenceKey {
     pub cluster_id: ClusterId,
     pub term: Term,
 }
 
-/// What a change does with the fences, in the same transaction.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FenceChange {
-    /// The owner stays: its fence must be there. A record that was rolled back by hand has none.
-    Keep(Fence),
-    Swap {
-        old: Fence,
-        new: Fence,
-    },
-    /// A cluster without members gets an owner.
-    Create(Fence),
-    /// The last member leaves.
-    Delete(Fence),
-}
-
-impl FenceChange {
-    /// What leads from one record to the next.
-    pub fn between(before: &Record, after: &Record) -> Option<Self> {
-        match (before.fence(), after.fence()) {
-            (Some(old), Some(new)) if old == new => Some(Self::Keep(old)),
-            (Some(old), Some(new)) => Some(Self::Swap { old, new }),
-            (None, Some(new)) => Some(Self::Create(new)),
-            (Some(old), None) => Some(Self::Delete(old)),
-            (None, None) => None,
-        }
-    }
+/// The fence with what lies under its key: the epoch of the last change. Each change compares it, and writes the next, so a record that
+/// was put back by hand cannot be changed, even within its term.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Fence {
+    #[serde(flatten)]
+    pub key: FenceKey,
+    pub epoch: Epoch,
 }

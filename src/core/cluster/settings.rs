@@ -49,10 +49,17 @@ impl Default for Timing {
             arbiter_delay: Millis(800),
             store_patience: Millis(2000),
             store_poll: Millis(500),
-            store_deadline: Millis(2000),
+            store_deadline: Millis(1000),
             session_timeout: Millis(6000),
             leave_timeout: Millis(10_000),
         }
+    }
+}
+
+impl Timing {
+    /// Who has reached the store within this time reaches it: a look that got no answer, and the next that did.
+    pub fn store_fresh(&self) -> Millis {
+        self.store_poll + self.store_deadline + self.heartbeat.times(2)
     }
 }
 

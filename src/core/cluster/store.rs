@@ -4,20 +4,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::encoding::Unreadable;
 use crate::ids::{NodeId, Version};
-use crate::record::{Fence, FenceChange, Record};
+use crate::record::{Fence, Record};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StoreOp {
-    /// Reads the record, the fences and who is registered. With `confirm` the answer is at least as new as this request: the shell
+    /// Reads the record, the fences and who is registered, all as of one moment. With `confirm` the answer is at least as new as this request: the shell
     /// writes something of no matter first, as a read, also after ZooKeeper's `sync`, may come from a follower that lags.
     Read { confirm: bool },
-    /// Creates the record, the parent of the fences and the record's fence in one transaction; refused if there is a record or any fence.
+    /// Creates the record, the parent of the fences and the record's fence in one transaction; refused if there is a record, a fence, or
+    /// their parent.
     Create { record: Record },
-    /// Replaces the record if it still has the version `base`, and does what `fence` says, in one transaction.
-    Swap { base: Version, record: Record, fence: FenceChange },
-    /// Writes the record as it is if it still has the version `base`: afterwards no change upon `base` can commit any more.
-    Touch { base: Version },
+    /// Replaces the record if it still has the version `base` and `fence` lies in the store, and puts the record's own fence in the place of that,
+    /// in one transaction.
+    Swap { base: Version, fence: Fence, record: Record },
+    /// Writes the record as it is if it still has the version `base` and `fence` lies in the store: afterwards no change upon
+    /// `base` can commit any more.
+    Touch { base: Version, fence: Fence },
 }
 
 /// The record as it lies in the store.
@@ -41,7 +44,7 @@ pub struct Reading {
 pub enum Refusal {
     /// The record is not what the change was made for: another version, there already, or not there.
     Conflict,
-    /// The fence that the change needs is not there, or the one that it makes is: somebody has changed the store by hand.
+    /// The fence that the change needs is not there, or one is that should not be: somebody has changed the store by hand.
     Fence,
 }
 

@@ -48,7 +48,7 @@ pub fn follows(before: &Record, after: &Record) -> Result<(), Invalid> {
     if after.epoch != before.epoch.next() {
         return Err(Invalid("an epoch is one more than the one before"));
     }
-    let moved = after.owner.is_some() && after.owner != before.owner;
+    let moved = after.owner != before.owner;
     if after.term != if moved { before.term.next() } else { before.term } {
         return Err(Invalid("a term is one more for each change of owner, and else the same"));
     }

@@ -24,7 +24,8 @@ pub struct Situation<'a> {
     pub view: &'a View,
     /// Since when the view is as it is.
     pub since: Moment,
-    /// When the owner has last reached the store, by this node's clock; none if the owner is not heard.
+    /// When the owner has last reached the store, by this node's clock, but not before this node could reach it; none if the
+    /// owner is not heard.
     pub owner_stored: Option<Moment>,
     pub timing: &'a Timing,
     pub keep_oldest: &'a KeepOldest,

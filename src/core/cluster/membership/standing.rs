@@ -26,7 +26,7 @@ pub enum Doubt {
     OtherCluster,
     /// Of a lower epoch, or of the same with other content.
     RolledBack,
-    /// Its owner's fence is not there, or one of a later term is: it was changed by hand.
+    /// The fence beside it is not its own: one of the two was changed by hand.
     Fence {
         term: Term,
     },
@@ -37,7 +37,7 @@ pub fn standing(known: Option<&Stored>, reading: &Reading) -> Standing {
         Err(why) => return Standing::Doubtful(Doubt::Unreadable(why.to_string())),
         Ok(Some(stored)) => stored,
         Ok(None) if known.is_some() => return Standing::Doubtful(Doubt::Absent),
-        Ok(None) => return Standing::Nothing { fences: reading.fences.iter().map(|f| f.term).max() },
+        Ok(None) => return Standing::Nothing { fences: reading.fences.iter().map(|f| f.key.term).max() },
     };
     let record = &stored.record;
     if let Some(known) = known.map(|k| &k.record) {
@@ -48,10 +48,8 @@ pub fn standing(known: Option<&Stored>, reading: &Reading) -> Standing {
             return Standing::Doubtful(Doubt::RolledBack);
         }
     }
-    let ours = |fence: &&Fence| fence.cluster_id == record.cluster_id;
-    let later = reading.fences.iter().filter(ours).any(|fence| fence.term > record.term);
-    let missing = record.fence().is_some_and(|fence| !reading.fences.contains(&fence));
-    if later || missing {
+    let ours = |fence: &&Fence| fence.key.cluster_id == record.cluster_id;
+    if !reading.fences.iter().filter(ours).eq([&record.fence()]) {
         return Standing::Doubtful(Doubt::Fence { term: record.term });
     }
     Standing::Good(Box::new(stored.clone()))
@@ -66,7 +64,7 @@ pub fn is_registered(reading: &Reading, id: &NodeId) -> bool {
 mod tests {
     use super::*;
     use crate::encoding::Unreadable;
-    use crate::fixtures::{by, id, record};
+    use crate::fixtures::{by, fence, id, record};
     use crate::ids::{Epoch, Version};
     use crate::record::Record;
 
@@ -75,7 +73,7 @@ mod tests {
     }
 
     fn reading(record: Option<&Record>) -> Reading {
-        let fences = record.and_then(Record::fence).into_iter().collect();
+        let fences = record.map(Record::fence).into_iter().collect();
         Reading { record: Ok(record.map(stored)), fences, registered: Vec::new() }
     }
 
@@ -102,7 +100,7 @@ mod tests {
     fn never_read_and_absent_is_nothing_but_fences_tell_that_it_was_deleted() {
         let mut empty = reading(None);
         assert_eq!(standing(None, &empty), Standing::Nothing { fences: None });
-        empty.fences = vec![Fence { cluster_id: "cluster".into(), term: Term(4) }];
+        empty.fences = vec![fence(4, 9)];
         assert_eq!(standing(None, &empty), Standing::Nothing { fences: Some(Term(4)) });
     }
 
@@ -129,9 +127,17 @@ mod tests {
     fn without_its_fence_or_beside_a_later_one_a_record_is_doubtful_to_newcomers_too() {
         let one = record(&["a", "b"]);
         let mut read = reading(Some(&one));
-        read.fences.push(Fence { cluster_id: "cluster".into(), term: Term(9) });
+        read.fences.push(fence(9, 9));
         doubtful(None, &read, &Doubt::Fence { term: Term(1) });
         read.fences.clear();
+        doubtful(None, &read, &Doubt::Fence { term: Term(1) });
+    }
+
+    #[test]
+    fn rolled_back_within_its_term_a_record_is_doubtful_to_newcomers_too() {
+        let one = record(&["a", "b"]);
+        let mut read = reading(Some(&one));
+        read.fences[0].epoch = one.epoch.next();
         doubtful(None, &read, &Doubt::Fence { term: Term(1) });
     }
 

@@ -36,7 +36,8 @@ impl Node {
 
     fn follow_members(&mut self) {
         let Some(known) = &self.known else { return };
-        self.reach.follow(&known.record.members, &self.settings.me.id, self.now);
+        let timing = &self.settings.timing;
+        self.reach.follow(&known.record.members, &self.settings.me.id, self.now, timing);
         self.look_around();
     }
 
@@ -85,7 +86,7 @@ impl Node {
             record,
             view: &self.view,
             since: self.view_since,
-            owner_stored: self.stored_lately(owner),
+            owner_stored: self.stored_lately(owner).map(|at| at.max(self.stored_since)),
             timing: &self.settings.timing,
             keep_oldest: &self.settings.keep_oldest,
             broken: self.settings.broken,

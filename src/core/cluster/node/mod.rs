@@ -83,6 +83,8 @@ pub struct Node {
     known_since: Moment,
     /// When it has sent the newest request that the store has answered.
     stored_at: Option<Moment>,
+    /// Since when it has reached the store without a gap.
+    stored_since: Moment,
     /// When the store had answered for the first time.
     first_answer: Option<Moment>,
     /// Since when there is no record; none if there is one, or if it is not known.
@@ -129,6 +131,7 @@ impl Node {
             known: None,
             known_since: now,
             stored_at: None,
+            stored_since: now,
             first_answer: None,
             absent_since: None,
             pending: None,
@@ -203,7 +206,7 @@ impl Node {
             None => at = at.min(self.look_at),
         }
         if self.life.has_record() {
-            at = self.reach.next(timing).map_or(at, |next| at.min(next));
+            at = self.reach.next().map_or(at, |next| at.min(next));
             if self.pending.is_none() {
                 at = self.due().map_or(at, |due| at.min(due.at));
             }

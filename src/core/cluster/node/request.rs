@@ -10,7 +10,7 @@ use crate::ids::{ClaimId, Millis, Moment, Version};
 use crate::membership::standing::{Doubt, Standing, standing};
 use crate::message::Body;
 use crate::mutations::Mutation;
-use crate::record::{FenceChange, Record};
+use crate::record::Record;
 use crate::store::{Reading, Refusal, StoreAnswer, StoreOp, Stored};
 use crate::succession::follows;
 
@@ -61,14 +61,12 @@ impl Node {
             Purpose::Change(Change::Found { record }) | Purpose::Settle(Change::Found { record }) => {
                 StoreOp::Create { record: record.clone() }
             }
-            Purpose::Settle(Change::Swap { base, .. }) => StoreOp::Touch { base: base.version },
+            Purpose::Settle(Change::Swap { base, .. }) => {
+                StoreOp::Touch { base: base.version, fence: base.record.fence() }
+            }
             Purpose::Change(Change::Swap { base, record }) => {
                 debug_assert_eq!(follows(&base.record, record), Ok(()));
-                let Some(fence) = FenceChange::between(&base.record, record) else {
-                    debug_assert!(false, "no change leads from no owner to no owner");
-                    return;
-                };
-                StoreOp::Swap { base: base.version, record: record.clone(), fence }
+                StoreOp::Swap { base: base.version, fence: base.record.fence(), record: record.clone() }
             }
         };
         self.requests += 1;
@@ -111,6 +109,10 @@ impl Node {
         let awaited = |p: &mut Pending| p.request == request && p.again_at.is_none();
         let Some(pending) = self.pending.take_if(awaited) else { return };
         if answer != StoreAnswer::Lost {
+            let fresh = self.settings.timing.store_fresh();
+            if self.stored_at.is_none_or(|at| pending.sent.since(at) > fresh) {
+                self.stored_since = pending.sent;
+            }
             self.stored_at = Some(pending.sent);
             self.first_answer.get_or_insert(self.now);
         }

@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::fixtures::{address, id};
 use crate::ids::{ClusterId, Epoch, Millis, Moment, NodeId, Version};
 use crate::message::{Body, Gossip, Message, Row, Said};
-use crate::record::{Fence, FenceChange, Record};
+use crate::record::{Fence, Record};
 use crate::settings::Settings;
 use crate::store::{Reading, Refusal, StoreAnswer, StoreOp, Stored};
 
@@ -66,7 +66,7 @@ impl Stage {
 
     pub fn put(&mut self, record: &Record) {
         let version = self.record.as_ref().map_or(Version(0), |stored| stored.version.next());
-        self.fences = record.fence().into_iter().collect();
+        self.fences = vec![record.fence()];
         self.record = Some(Stored { record: record.clone(), version });
     }
 
@@ -164,26 +164,27 @@ impl Stage {
                 self.put(record);
                 StoreAnswer::Done { version: Version(0) }
             }
-            StoreOp::Swap { base, record, fence } => {
+            StoreOp::Swap { base, fence, record } => {
                 let Some(stored) = self.record.as_ref().filter(|stored| stored.version == *base) else {
                     return StoreAnswer::Refused(Refusal::Conflict);
                 };
                 let version = stored.version.next();
-                if let FenceChange::Keep(old) | FenceChange::Swap { old, .. } | FenceChange::Delete(old) = fence
-                    && !self.fences.contains(old)
-                {
+                if !self.fences.contains(fence) {
                     return StoreAnswer::Refused(Refusal::Fence);
                 }
                 self.put(record);
                 StoreAnswer::Done { version }
             }
-            StoreOp::Touch { base } => match self.record.as_mut().filter(|stored| stored.version == *base) {
-                Some(stored) => {
-                    stored.version = stored.version.next();
-                    StoreAnswer::Done { version: stored.version }
+            StoreOp::Touch { base, fence } => {
+                let fenced = self.fences.contains(fence);
+                match self.record.as_mut().filter(|stored| stored.version == *base) {
+                    Some(stored) if fenced => {
+                        stored.version = stored.version.next();
+                        StoreAnswer::Done { version: stored.version }
+                    }
+                    _ => StoreAnswer::Refused(Refusal::Conflict),
                 }
-                None => StoreAnswer::Refused(Refusal::Conflict),
-            },
+            }
         }
     }
 

@@ -19,7 +19,7 @@ impl Node {
     /// Once each heartbeat: members ping, newcomers ask.
     pub(super) fn beat(&mut self) {
         let due = self.now >= self.beat_at;
-        let new = self.life.has_record() && self.reach.accuse(self.now, &self.settings.timing);
+        let new = self.life.has_record() && self.reach.accuse(self.now);
         if due {
             self.beat_at = self.now + self.settings.timing.heartbeat;
         }
@@ -214,7 +214,7 @@ impl Node {
         let Some(known) = &self.known else { return };
         let (me, timing) = (&self.settings.me.id, &self.settings.timing);
         let heard = self.reach.heard(me, self.stored_ago(), self.now, timing, self.settings.broken);
-        let fresh = timing.store_poll.times(2) + timing.heartbeat.times(2);
+        let fresh = timing.store_fresh();
         let view = View {
             epoch: known.record.epoch,
             members: known.record.members.iter().map(|m| m.id.clone()).collect(),

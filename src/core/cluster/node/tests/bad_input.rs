@@ -4,10 +4,10 @@ use super::*;
 use crate::effect::{Effect, Exit, Warning};
 use crate::encoding::Unreadable;
 use crate::event::Event;
-use crate::fixtures::{by, newcomer};
+use crate::fixtures::{by, fence, newcomer};
 use crate::ids::{Epoch, NodeId, Term};
 use crate::message::{Body, Gossip, Row};
-use crate::record::{Fence, Record};
+use crate::record::Record;
 
 /// Neither changes anything nor runs the singleton, is not ready, and has warned.
 #[track_caller]
@@ -69,7 +69,7 @@ fn the_fence_is_deleted_by_hand() {
 #[test]
 fn a_newcomer_to_a_record_that_was_deleted_founds_none_as_fences_are_left() {
     let mut stage = Stage::new(settings("a", 1, &["a"]));
-    stage.fences = vec![Fence { cluster_id: "cluster".into(), term: Term(7) }];
+    stage.fences = vec![fence(7, 9)];
     stage.pass(Millis(30_000));
     assert!(stage.record.is_none());
     assert!(stage.warned(|w| *w == Warning::FencesLeft { highest: Term(7) }));
@@ -95,11 +95,11 @@ fn what_an_operator_restored_is_above_all_and_members_join_it_anew() {
 #[test]
 fn one_stale_reading_is_confirmed_before_it_is_believed() {
     let mut stage = member_b();
-    let now = stage.record.clone();
+    let now = (stage.record.clone(), stage.fences.clone());
     stage.put(&record(&["a"]));
     // The follower that lags is asked first; what is asked next is confirmed.
     stage.node.step(stage.now, Event::RecordChanged);
-    stage.record = now;
+    (stage.record, stage.fences) = now;
     stage.pass(Millis(2000));
     assert!(stage.is(Life::Member));
 }

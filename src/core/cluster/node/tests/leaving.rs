@@ -27,12 +27,13 @@ fn an_owner_gives_the_singleton_away_at_once_and_goes_when_all_is_handed_over() 
 }
 
 #[test]
-fn the_last_leaves_a_record_without_owner_and_no_fence() {
+fn the_last_leaves_a_record_without_owner_and_a_fence_that_no_owner_had() {
     let mut stage = alone();
     stage.step(Event::Leave);
     stage.step(Event::HandedOver);
     assert_eq!(stage.exit(), Some(&Exit::Left));
-    assert_eq!((stage.record.expect("there").record.owner, stage.fences), (None, Vec::new()));
+    assert_eq!(stage.record.expect("there").record.owner, None);
+    assert_eq!(stage.fences.iter().map(|fence| fence.key.term).collect::<Vec<_>>(), [Term(2)]);
 }
 
 #[test]

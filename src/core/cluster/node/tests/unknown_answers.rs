@@ -29,7 +29,10 @@ fn a_join_that_was_not_committed_is_fenced_off_by_a_write_and_tried_again() {
     stage.trouble = Trouble::None;
     stage.pass(Millis(1000));
     assert!(
-        stage.effects.iter().any(|e| matches!(e, Effect::Store { op: StoreOp::Touch { base: b }, .. } if *b == base))
+        stage
+            .effects
+            .iter()
+            .any(|e| matches!(e, Effect::Store { op: StoreOp::Touch { base: b, .. }, .. } if *b == base))
     );
     assert!(stage.is(Life::Member));
 }

@@ -1,0 +1,85 @@
+//! What an operator's hand does to the store.
+
+use doyen_cluster::changes::By;
+use doyen_cluster::ids::{ClaimId, Epoch, NodeId, Term, Version};
+use doyen_cluster::record::Record;
+
+use crate::faults::Damage;
+use crate::store::{State, Store};
+
+impl Store {
+    /// Does it, if there is something to do it to; tells whether.
+    pub fn damage(&mut self, now: u64, damage: Damage) -> bool {
+        let Some(version) = self.state.version().map(Version::next) else { return false };
+        let Some(bytes) = self.state.bytes().map(<[u8]>::to_vec) else { return false };
+        match damage {
+            Damage::Delete => self.change(now, State::delete),
+            Damage::RollBack(changes) => {
+                let Some(older) = self.older(changes) else { return false };
+                self.change(now, |state| state.set(older, version));
+            }
+            Damage::Bytes => {
+                let mut bytes = bytes;
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                self.change(now, |state| state.set(bytes, version));
+            }
+            Damage::NewerFormat => {
+                self.change(now, |state| state.set(br#"{"format":2,"elsewhere":[]}"#.to_vec(), version));
+            }
+            Damage::EqualAges => {
+                let Some(twins) = self.record().and_then(twins) else { return false };
+                self.change(now, |state| state.set(twins, version));
+            }
+            Damage::FenceDeleted => self.change(now, |state| state.fences.clear()),
+        }
+        true
+    }
+
+    /// The record as it was so many different records ago.
+    fn older(&self, changes: u8) -> Option<Vec<u8>> {
+        let mut different: Vec<&[u8]> = Vec::new();
+        let past = self.history.iter().rev().map(|(_, state)| state.bytes());
+        for bytes in std::iter::once(self.state.bytes()).chain(past).flatten() {
+            if different.last() != Some(&bytes) {
+                different.push(bytes);
+            }
+        }
+        different.get(usize::from(changes)).map(|bytes| bytes.to_vec())
+    }
+
+    /// The operator's command: an empty record above the epoch and term that are given.
+    pub fn restore(&mut self, now: u64, above: (Epoch, Term), next_age: doyen_cluster::ids::Age) -> Option<Record> {
+        let by = By { node: NodeId::new("operator", 0), claim_id: ClaimId::from(format!("restored-{now}").as_str()) };
+        let cluster = match (self.record(), self.state.fences.first(), self.last_record()) {
+            (Some(record), _, _) => record.cluster_id.clone(),
+            (None, Some(fence), _) => fence.key.cluster_id.clone(),
+            (None, None, Some(record)) => record.cluster_id,
+            (None, None, None) => return None,
+        };
+        let record = Record::restored(cluster, above.0, above.1, next_age, by);
+        let version = self.state.version().map_or(Version(0), Version::next);
+        let bytes = State::encoded(&record).ok()?;
+        self.change(now, |state| {
+            state.set(bytes, version);
+            state.fences.clear();
+            state.fences.insert(record.fence());
+        });
+        Some(record)
+    }
+
+    fn last_record(&self) -> Option<Record> {
+        self.history.iter().rev().find_map(|(_, state)| state.record().cloned())
+    }
+}
+
+/// A record whose youngest is as old as the one before, with a sum that is right: only a rule can refuse it.
+fn twins(record: &Record) -> Option<Vec<u8>> {
+    let mut twins = record.clone();
+    let [.., before, youngest] = twins.members.as_mut_slice() else { return None };
+    youngest.age = before.age;
+    let text = serde_json::to_string(&twins).ok()?;
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let sum = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, step);
+    Some(format!(r#"{{"format":1,"sum":"{sum:016x}","record":{text}}}"#).into_bytes())
+}

@@ -1,0 +1,93 @@
+//! The store changed by hand, nodes that lie, floods, twins, clocks apart.
+
+use doyen_simulator::scenario::{Outcome, Scenario};
+
+use crate::fixture::{cluster, play};
+
+fn all_is_as_before(o: &Outcome) {
+    assert_eq!((o.stopped(), o.ready(), o.owner(), o.running()), ("".into(), "ABC".into(), "A".into(), "A".into()));
+}
+
+/// Nobody makes it worse: not ready, and the record is what the hand left.
+fn all_wait_for_the_operator(o: &Outcome) {
+    assert_eq!((o.ready(), o.report.measures.commits), (String::new(), 3));
+}
+
+fn all_are_back(o: &Outcome) {
+    assert_eq!((o.living(), o.members(), o.ready()), ("ABC".into(), "ABC".into(), "ABC".into()));
+    assert_eq!(o.running(), o.owner());
+}
+
+/// By hand, then the operator's command.
+#[track_caller]
+fn damaged_and_restored(damage: &str) {
+    play(&cluster(3, damage), all_wait_for_the_operator);
+    play(&cluster(3, &format!("{damage}, crash B at 2s")), all_wait_for_the_operator);
+    play(&cluster(3, &format!("{damage} for 8s")).lasting(30_000), all_are_back);
+}
+
+#[test]
+fn the_record_is_deleted_with_fences_left_over() {
+    damaged_and_restored("delete record");
+}
+
+#[test]
+fn the_record_is_damaged() {
+    damaged_and_restored("damage record");
+}
+
+#[test]
+fn the_record_has_a_newer_format() {
+    damaged_and_restored("newer record");
+}
+
+#[test]
+fn two_members_have_the_same_age() {
+    damaged_and_restored("equal ages");
+}
+
+#[test]
+fn the_record_is_rolled_back() {
+    damaged_and_restored("roll back 1");
+}
+
+#[test]
+fn a_fence_is_deleted_then_no_write_of_the_singleton_is_accepted_until_the_record_is_restored() {
+    play(&cluster(3, "delete fence"), |o| assert!(o.gap_ms() > 19_000, "{}", o.gap_ms()));
+    play(&cluster(3, "delete fence for 8s").lasting(30_000), all_are_back);
+}
+
+#[test]
+fn ten_thousand_messages_of_the_past_at_once() {
+    play(&cluster(3, "replay A 10000, replay B 10000 at 1s"), all_is_as_before);
+}
+
+#[test]
+fn ten_thousand_messages_that_lie_about_incarnations() {
+    play(&cluster(3, "lies A 10000, lies B 10000 at 1s"), all_is_as_before);
+}
+
+#[test]
+fn clocks_an_hour_apart() {
+    let mut scenario = Scenario::new(3);
+    for (host, hours) in [(0, 0), (1, 1), (2, 24)] {
+        scenario.plan.hosts[host].clock_ms = hours * 3_600_000;
+    }
+    play(&scenario, all_is_as_before);
+}
+
+#[test]
+fn clocks_that_leap_an_hour() {
+    play(&cluster(3, "clock B 60m"), |o| assert_eq!((o.stopped(), o.ready()), ("".into(), "ABC".into())));
+}
+
+#[test]
+fn two_nodes_with_one_name_start_in_the_same_millisecond_then_one_is_refused() {
+    let mut scenario = Scenario::new(3).lasting(10_000);
+    scenario.plan.hosts[2].name = "B".into();
+    scenario.plan.hosts[2].start_ms = scenario.plan.hosts[1].start_ms;
+    play(&scenario, |o| {
+        assert_eq!((o.members(), o.owner()), ("AB".into(), "A".into()));
+        assert_eq!(o.report.ends.iter().filter(|end| !end.exits.is_empty()).count(), 1);
+    });
+}
