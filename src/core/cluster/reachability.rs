@@ -9,7 +9,7 @@ use crate::detector::Detector;
 use crate::ids::{Millis, Moment, NodeId};
 use crate::message::Row;
 use crate::mutations::{Broken, Mutation};
-use crate::record::Member;
+use crate::record::{MOST_MEMBERS, Member};
 use crate::settings::Timing;
 
 /// Another member, as this node hears it.
@@ -94,7 +94,8 @@ impl Reachability {
     }
 
     /// What an observer says, heard from itself or from another. Whether it changes whom it accuses is told.
-    pub fn row(&mut self, observer: &NodeId, row: Row, now: Moment) -> bool {
+    pub fn row(&mut self, observer: &NodeId, mut row: Row, now: Moment) -> bool {
+        row.accused.truncate(MOST_MEMBERS);
         let Some(peer) = self.peers.get_mut(observer) else { return false };
         match &mut peer.row {
             Some((old, _)) if row.progress < old.progress => false,

@@ -81,6 +81,7 @@ impl Default for KeepOldest {
 pub struct Settings {
     /// The name of the cluster, which all its nodes are configured with.
     pub cluster: String,
+    /// With its address as the seeds name it, if it is one of them.
     pub me: Newcomer,
     /// In the order in which they found a cluster.
     pub seeds: Vec<Address>,

@@ -10,7 +10,7 @@ use crate::ids::{Address, Moment, NodeId};
 use crate::membership::standing::is_registered;
 use crate::message::{Rejection, Said};
 use crate::mutations::Mutation;
-use crate::record::{Member, Record};
+use crate::record::{MOST_MEMBERS, Member, Record};
 use crate::settings::Settings;
 use crate::store::Reading;
 
@@ -27,8 +27,11 @@ pub enum Contact {
 pub struct Contacts(BTreeMap<Address, (Contact, Moment)>);
 
 impl Contacts {
+    /// More addresses than there can be members are not remembered.
     pub fn note(&mut self, address: Address, contact: Contact, now: Moment) {
-        self.0.insert(address, (contact, now));
+        if self.0.len() < 2 * MOST_MEMBERS || self.0.contains_key(&address) {
+            self.0.insert(address, (contact, now));
+        }
     }
 
     /// What is older says nothing any more.

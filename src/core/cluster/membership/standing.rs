@@ -18,18 +18,21 @@ pub enum Standing {
 }
 
 /// Why a record is not gone by. If a confirmed reading says the same, the record is lost until an operator restores it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
 pub enum Doubt {
+    #[error("it is not there any more")]
     Absent,
+    #[error("{0}")]
     Unreadable(String),
+    #[error("it is of another cluster")]
     OtherCluster,
     /// Of a lower epoch, or of the same with other content.
+    #[error("it is older than what was read before, or another of the same epoch")]
     RolledBack,
     /// The fence beside it is not its own: one of the two was changed by hand.
-    Fence {
-        term: Term,
-    },
+    #[error("the fence beside it is not its own")]
+    Fence { term: Term },
 }
 
 pub fn standing(known: Option<&Stored>, reading: &Reading) -> Standing {

@@ -65,6 +65,9 @@ impl Life {
     }
 }
 
+/// Warnings that are remembered, so as not to be told again; beyond it they are.
+const MOST_WARNINGS: usize = 64;
+
 /// How far a leaving node has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Leaving {
@@ -94,6 +97,8 @@ pub struct Node {
     claims: u64,
     /// When to look at the record next.
     look_at: Moment,
+    /// When it has last asked for the record.
+    looked_at: Moment,
     /// The next look has to be a confirmed one.
     confirm: bool,
     /// It was not running for a while: what it knows of the record does not count before a look that began later.
@@ -138,6 +143,7 @@ impl Node {
             requests: 0,
             claims: 0,
             look_at: now,
+            looked_at: now,
             confirm: false,
             unsure_since: None,
             contacts: Contacts::default(),
@@ -249,6 +255,9 @@ impl Node {
     }
 
     fn warn(&mut self, warning: Warning) {
+        if self.warned.len() >= MOST_WARNINGS {
+            self.warned.clear();
+        }
         if self.warned.insert(warning.clone()) {
             self.effects.push(Effect::Warn(warning));
         }

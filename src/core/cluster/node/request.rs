@@ -78,6 +78,7 @@ impl Node {
     pub(super) fn look(&mut self) {
         if self.pending.is_none() && self.now >= self.look_at {
             self.look_at = self.now + self.settings.timing.store_poll;
+            self.looked_at = self.now;
             let confirm = self.confirm || self.life == Life::Stranded;
             self.ask(Purpose::Look { confirm });
         }
@@ -196,8 +197,7 @@ impl Node {
             // It may have been a member, and have been removed; a removed run of a node never comes back.
             let absent = matches!((change, &reading.record), (Change::Found { .. }, Ok(None)));
             if !absent {
-                self.become_(Life::Ended);
-                self.effects.push(if self.leave_wanted { Effect::Exit(Exit::Left) } else { Effect::Reincarnate });
+                self.begin_anew();
                 return;
             }
         }
@@ -246,7 +246,7 @@ impl Node {
     fn strand(&mut self, doubt: &Doubt) {
         self.warn(match doubt {
             Doubt::Fence { term } => Warning::FenceMissing { term: *term },
-            other => Warning::RecordLost { why: format!("{other:?}") },
+            other => Warning::RecordLost { why: other.to_string() },
         });
         if self.settings.broken.is(Mutation::LostRecordIgnored) && *doubt == Doubt::Absent {
             self.known = None;

@@ -27,7 +27,8 @@ impl Node {
             Err(_) => return,
         };
         if record.is_some_and(|record| record.contains(self.id())) {
-            self.found_myself();
+            // This very run, though it has not joined: another has its name and its number, or its join was committed late.
+            self.begin_anew();
             return;
         }
         let lately = self.settings.timing.heartbeat.times(4);
@@ -84,9 +85,9 @@ impl Node {
         self.change(action, Because::Rule, Millis::ZERO, Change::Swap { base, record });
     }
 
-    /// This very run is in the record, though it has not joined: another has its name and its number. Or its join was committed late.
-    fn found_myself(&mut self) {
+    /// This run ends, and the process goes on as another.
+    pub(super) fn begin_anew(&mut self) {
         self.become_(Life::Ended);
-        self.effects.push(Effect::Reincarnate);
+        self.effects.push(if self.leave_wanted { Effect::Exit(Exit::Left) } else { Effect::Reincarnate });
     }
 }

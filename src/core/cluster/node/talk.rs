@@ -3,11 +3,15 @@
 use super::{Life, Node};
 use crate::decision::View;
 use crate::effect::{Effect, Warning};
-use crate::ids::{Address, Epoch, Millis, Moment, NodeId};
+use crate::ids::{Address, ClusterId, Epoch, Millis, Moment, NodeId};
 use crate::membership::seeking::Contact;
 use crate::message::{Body, Gossip, Hello, Message, Rejection, Row, Said};
 use crate::mutations::Mutation;
+use crate::record::MOST_MEMBERS;
 use crate::settings::Settings;
+
+/// Messages make it look at the record no more often than this.
+const MESSAGES_LOOK_EACH: Millis = Millis(50);
 
 impl Node {
     fn send(&mut self, to: Address, body: Body) {
@@ -122,31 +126,31 @@ impl Node {
     }
 
     /// Somebody knows of a newer record: it may be that a follower which lags was read, so the next look is a confirmed one.
-    fn told_of(&mut self, epoch: Epoch, cluster_id: Option<&crate::ids::ClusterId>) {
+    fn told_of(&mut self, epoch: Epoch, cluster_id: Option<&ClusterId>) {
         let ours = self.record().map(|record| &record.cluster_id);
         if cluster_id.is_some() && cluster_id == ours && epoch > self.epoch() {
             self.confirm = true;
-            self.look_now();
+            // However often it is told, it does not look all the time.
+            let soon = self.looked_at + MESSAGES_LOOK_EACH;
+            self.look_at = self.look_at.min(soon.max(self.now));
         }
     }
 
-    /// Whether whom somebody accuses has changed.
-    fn take_gossip(&mut self, from: &NodeId, gossip: Gossip, cluster_id: Option<&crate::ids::ClusterId>) -> bool {
+    fn take_gossip(&mut self, from: &NodeId, gossip: Gossip, cluster_id: Option<&ClusterId>) {
         self.told_of(gossip.epoch, cluster_id);
         // A run that is no member says nothing of others: it may have been removed, and speak from the past.
         if !self.record().is_some_and(|record| record.contains(from))
             && !self.settings.broken.is(Mutation::StrangersHeard)
         {
-            return false;
+            return;
         }
         let mut changed = self.reach.row(from, gossip.row, self.now);
-        for (observer, row) in gossip.relayed {
+        for (observer, row) in gossip.relayed.into_iter().take(MOST_MEMBERS) {
             changed |= self.reach.row(&observer, row, self.now);
         }
         if changed && self.life.has_record() {
             self.look_around();
         }
-        changed
     }
 
     /// A newer run answers at the place of one that the record names: that one has ended.
