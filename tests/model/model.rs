@@ -1,7 +1,7 @@
 //! The claim protocol, checked exhaustively: every order in which nodes read, claim, crash, come back and leave, and in which the store
 //! commits, answers, loses answers and commits late, within the bounds of each test. Nodes have no clocks here and believe anything of
-//! each other; the claims themselves are made by the functions that the product uses. `DOYEN_MODEL=large` sets larger bounds: some
-//! minutes, and two gigabytes of memory.
+//! each other; the claims themselves are made by the functions that the product uses. `DOYEN_MODEL=large` sets larger bounds: with
+//! `--test-threads=1` some minutes, and less than three gigabytes of memory.
 
 mod by_hand;
 mod checker;
@@ -10,13 +10,14 @@ mod node;
 mod records;
 mod register;
 mod rules;
+mod tampering;
 mod teeth;
 mod world;
 
 use std::io::Write;
 
 use checker::{Counterexample, Explored, explore};
-use rules::{Bounds, Broken, ByHand, Grain, Happened};
+use rules::{Bounds, Broken, Grain, Happened};
 use world::World;
 
 const TWO: Bounds = Bounds {
@@ -26,12 +27,26 @@ const TWO: Bounds = Bounds {
     restarts: 1,
     losses: 1,
     grain: Grain::Coarse,
-    by_hand: ByHand::Nothing,
+    hands: 0,
+    rewinds: false,
 };
 
 /// Steps that only a fine grain tells apart.
 const FINE: [Happened; 3] = [Happened::RefusedAsTooLate, Happened::LostAfterCommit, Happened::ReadOld];
-const HAND: [Happened; 3] = [Happened::DeletedByHand, Happened::RolledBackByHand, Happened::Stranded];
+const HAND: [Happened; 12] = [
+    Happened::DeletedByHand,
+    Happened::DeletedWithFence,
+    Happened::PutBackByHand,
+    Happened::PutRightByHand,
+    Happened::PutRightByLateWrite,
+    Happened::Restored,
+    Happened::WentOnOnceRight,
+    Happened::Stranded,
+    Happened::FoundAgainAsMember,
+    Happened::FoundAgainAsNewcomer,
+    Happened::StoodDownWhenRestored,
+    Happened::FoundItselfUnjoined,
+];
 
 fn run(bounds: Bounds, broken: Option<Broken>) -> (World, Result<Explored, Counterexample>) {
     let mut world = World::new(bounds, broken);

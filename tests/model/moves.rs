@@ -2,13 +2,16 @@
 
 use crate::checker::Violation;
 use crate::node::{Ask, Kind, Life, Node, Write, kind};
-use crate::records::{Change, Rec, Records, Run};
-use crate::register::{Content, Flight, Hand, Within};
+use crate::records::{Change, Meaning, Rec, Run};
+use crate::register::{Content, Flight, Reading, Within};
 use crate::rules::{Broken, Grain, Happened};
 use crate::world::{State, World};
 
 impl World {
     pub fn commit(&mut self, state: &mut State, flight: Flight) -> Result<u8, Violation> {
+        if state.hands > 0 && !matches!(flight, Flight::Touch { .. }) && !state.store.is_lost(&self.records) {
+            self.tally.note(Happened::WentOnOnceRight);
+        }
         let Self { records, tally, bounds, broken } = self;
         state.store.commit(flight, &mut Within { records, tally, bounds: *bounds, broken: *broken })?;
         Ok(state.store.version().expect("something was written"))
@@ -21,7 +24,7 @@ impl World {
         state.restarts += u8::from(again);
         let run = if again { Run(node.run.0 + 1) } else { node.run };
         let life = if again { Life::Seeking } else { Life::Over };
-        *node = Node { run, life, seen: None, ask: Ask::Nothing, wrote: node.wrote };
+        *node = Node { run, life, known: None, fresh: false, ask: Ask::Nothing, wrote: node.wrote };
     }
 
     fn cast_adrift(&mut self, state: &mut State, flight: Flight) {
@@ -31,32 +34,68 @@ impl World {
         }
     }
 
-    /// What a node does about a record that it has read.
-    pub fn learn(&mut self, state: &mut State, at: u8, content: Content) {
+    fn is_member(&self, rec: Rec, run: Run) -> bool {
+        self.records.facts(rec).members & run.bit() != 0
+    }
+
+    /// What a node does about a confirmed reading.
+    ///
+    /// # Errors
+    /// It goes by a record that is lost.
+    pub fn learn(&mut self, state: &mut State, at: u8, reading: Reading) -> Result<(), Violation> {
         let node = &mut state.nodes[usize::from(at)];
-        let lost = match (node.seen.flatten(), content) {
-            (Some(_), None) => true,
-            (Some((old, _)), Some((new, _))) => older(&self.records, new, old),
-            (None, _) => false,
-        };
-        if lost {
-            self.tally.note(Happened::Stranded);
-            *node = Node { life: Life::Stranded, seen: None, ..*node };
-            return;
-        }
-        if self.bounds.grain != Grain::Coarse {
-            node.seen = Some(content);
-        }
-        let there = content.is_some_and(|(rec, _)| self.records.facts(rec).members & node.run.bit() != 0);
-        if there {
-            node.life = Life::Member;
-        } else if node.life == Life::Member {
-            self.tally.note(Happened::FoundItselfRemoved);
-            if self.is(Broken::RemovedJoinsAgain) {
-                node.life = Life::Seeking;
-            } else {
-                self.restart(state, at);
+        let known = node.known.map(|(rec, _)| rec);
+        match self.records.meaning(known, reading) {
+            Meaning::Good if reading == state.store.now && state.store.is_lost(&self.records) => {
+                return Err("a record that was lost is gone by");
             }
+            Meaning::Good => self.believe(state, at, reading.content),
+            // In larger steps it is not kept what a member knows: that there was a record.
+            Meaning::Nothing | Meaning::FenceLeft if node.life == Life::Member => self.strand(state, at),
+            Meaning::Nothing => node.fresh = node.life == Life::Seeking && self.bounds.grain != Grain::Coarse,
+            Meaning::FenceLeft => node.fresh = false,
+            Meaning::Doubtful => self.strand(state, at),
+        }
+        Ok(())
+    }
+
+    fn strand(&mut self, state: &mut State, at: u8) {
+        let node = &mut state.nodes[usize::from(at)];
+        node.fresh = false;
+        if !matches!(node.life, Life::Stranded { .. }) {
+            self.tally.note(Happened::Stranded);
+            node.life = Life::Stranded { member: node.life == Life::Member };
+        }
+    }
+
+    /// Goes by a record from now on.
+    fn believe(&mut self, state: &mut State, at: u8, content: Content) {
+        let node = &mut state.nodes[usize::from(at)];
+        let there = content.is_some_and(|(rec, _)| self.is_member(rec, node.run));
+        let (life, happened) = match (node.life, there) {
+            (Life::Stranded { member: true }, true) => (Some(Life::Member), Some(Happened::FoundAgainAsMember)),
+            (Life::Stranded { member: true }, false) => (None, Some(Happened::StoodDownWhenRestored)),
+            (Life::Stranded { member: false }, false) => (Some(Life::Seeking), Some(Happened::FoundAgainAsNewcomer)),
+            (Life::Stranded { member: false } | Life::Seeking, true) => (None, Some(Happened::FoundItselfUnjoined)),
+            (Life::Member, false) if self.is(Broken::RemovedJoinsAgain) => (Some(Life::Seeking), None),
+            (Life::Member, false) => (None, Some(Happened::FoundItselfRemoved)),
+            (life, _) => (Some(life), None),
+        };
+        if let Some(happened) = happened {
+            self.tally.note(happened);
+        }
+        match life {
+            Some(life) => self.knows(state, at, life, content),
+            None => self.restart(state, at),
+        }
+    }
+
+    fn knows(&self, state: &mut State, at: u8, life: Life, content: Content) {
+        let node = &mut state.nodes[usize::from(at)];
+        node.life = life;
+        if self.bounds.grain != Grain::Coarse {
+            node.known = content;
+            node.fresh = life == Life::Seeking;
         }
     }
 
@@ -70,7 +109,7 @@ impl World {
             Some((from, base)) => Flight::Swap { base, from, to, takes_over },
         };
         let ask = Ask::Waiting(Write { kind, flight, committed: None });
-        state.nodes[usize::from(at)] = Node { ask, wrote: true, ..node };
+        state.nodes[usize::from(at)] = Node { ask, wrote: true, fresh: false, ..node };
     }
 
     /// The claim is known to be committed.
@@ -78,7 +117,7 @@ impl World {
         state.nodes[usize::from(at)].ask = Ask::Nothing;
         match write.flight {
             _ if write.kind == Kind::Leave => self.restart(state, at),
-            Flight::Create(to) | Flight::Swap { to, .. } => self.learn(state, at, Some((to, version))),
+            Flight::Create(to) | Flight::Swap { to, .. } => self.knows(state, at, Life::Member, Some((to, version))),
             Flight::Touch { .. } => {}
         }
     }
@@ -86,52 +125,48 @@ impl World {
     /// The claim is taken for one that never committed and never will.
     fn never(&mut self, state: &mut State, at: u8, write: Write) -> Result<(), Violation> {
         state.nodes[usize::from(at)].ask = Ask::Nothing;
-        if state.store.hand != Hand::Off {
-            return Ok(());
-        }
         if write.committed.is_some() {
             return Err("a claim that was committed is taken for one that was not");
         }
-        if self.takes(state, write.flight) {
+        // Its version may have been brought back by hand since.
+        if !self.bounds.rewinds && self.takes(state, write.flight) {
             return Err("a claim that may yet commit is taken for one that never will");
         }
         Ok(())
     }
 
-    /// The write that settles was refused: what the claim has become is in the record.
+    /// The write that settles was refused: what the change has become is in the record.
     fn judge(&mut self, state: &mut State, at: u8, write: Write) -> Result<(), Violation> {
         let old_read = self.is(Broken::JudgedByOldRead);
-        let content = if old_read { state.store.before.first().copied().flatten() } else { state.store.now };
+        let reading = state.store.before.first().copied().filter(|_| old_read).unwrap_or(state.store.now);
         let node = &mut state.nodes[usize::from(at)];
+        let (run, known) = (node.run, write.flight.base().map(|(rec, _)| rec));
         node.ask = Ask::Nothing;
-        let strange = match (write.flight, content) {
-            (_, None) => true,
-            (Flight::Swap { from, .. }, Some((rec, _))) => older(&self.records, rec, from),
-            _ => false,
-        };
-        if strange {
-            self.tally.note(Happened::Stranded);
-            *node = Node { life: Life::Stranded, seen: None, ..*node };
-            return Ok(());
-        }
-        let there = content.is_some_and(|(rec, _)| self.records.facts(rec).members & node.run.bit() != 0);
+        let there = reading.content.is_some_and(|(rec, _)| self.is_member(rec, run));
+        let good = self.records.meaning(known, reading) == Meaning::Good;
         match (write.kind, there) {
             // A Create is settled by its like, and it is all one which of them made the record.
             (Kind::Enter, true) if write.committed.is_none() && !matches!(write.flight, Flight::Create(_)) => {
                 return Err("a join is taken for committed that is not");
             }
-            (Kind::Enter, true) => self.tally.note(Happened::RecognisedAsMember),
-            (Kind::Enter, false) => return self.unknown(state, at, write),
-            (Kind::Leave, true) => self.never(state, at, write)?,
-            (Kind::Leave, false) => {
-                self.restart(state, at);
+            (Kind::Enter, true) if good => {
+                self.tally.note(Happened::RecognisedAsMember);
+                self.knows(state, at, Life::Member, reading.content);
                 return Ok(());
             }
-            (Kind::Claim, true) => self.tally.note(Happened::RecognisedAsOver),
-            (Kind::Claim, false) => self.tally.note(Happened::SettledFoundItselfRemoved),
+            // The record is lost, or there is none: it goes by nothing for now.
+            (Kind::Enter, there) if self.is(Broken::UnknownWaitsAsTheSame) && (there || reading.content.is_none()) => {}
+            (Kind::Enter, _) => return self.unknown(state, at, write),
+            (Kind::Leave, true) if good => self.never(state, at, write)?,
+            (Kind::Claim, true) if good => self.tally.note(Happened::RecognisedAsOver),
+            (Kind::Claim, false) if good => self.tally.note(Happened::SettledFoundItselfRemoved),
+            _ => {}
         }
-        self.learn(state, at, content);
-        Ok(())
+        if known.is_some() && !good {
+            self.strand(state, at);
+            return Ok(());
+        }
+        self.learn(state, at, reading)
     }
 
     /// It was never a member, or has been one and is no longer.
@@ -146,6 +181,12 @@ impl World {
     }
 
     pub fn answer(&mut self, state: &mut State, at: u8) -> Result<(), Violation> {
+        if let Ask::Settling { write, .. } = state.nodes[usize::from(at)].ask
+            && self.bounds.rewinds
+            && write.committed.is_none()
+        {
+            self.cast_adrift(state, write.flight);
+        }
         match state.nodes[usize::from(at)].ask {
             Ask::Nothing => {}
             Ask::Waiting(write) => match write.committed {
@@ -155,13 +196,19 @@ impl World {
                     state.nodes[usize::from(at)].ask = Ask::Nothing;
                 }
             },
-            Ask::Settling { write, settled: None } => self.judge(state, at, write)?,
+            Ask::Settling { write, settled: None } if self.judges_apart() => {
+                state.nodes[usize::from(at)].ask = Ask::Judging(write);
+            }
+            Ask::Settling { write, settled: None } | Ask::Judging(write) => self.judge(state, at, write)?,
             Ask::Settling { write, settled: Some(version) } => match write.flight {
                 Flight::Create(_) => self.done(state, at, write, version),
                 Flight::Swap { from, .. } => {
                     self.tally.note(Happened::FencedOffByTouch);
                     self.never(state, at, write)?;
-                    self.learn(state, at, Some((from, version)));
+                    let life = state.nodes[usize::from(at)].life;
+                    self.knows(state, at, life, Some((from, version)));
+                    // A newcomer looks again first.
+                    state.nodes[usize::from(at)].fresh = false;
                 }
                 Flight::Touch { .. } => {}
             },
@@ -172,7 +219,7 @@ impl World {
     pub fn lose(&mut self, state: &mut State, at: u8) {
         state.losses += 1;
         match state.nodes[usize::from(at)].ask {
-            Ask::Nothing => {}
+            Ask::Nothing | Ask::Judging(_) => {}
             Ask::Waiting(write) => {
                 let committed = write.committed.is_some();
                 self.tally.note(if committed { Happened::LostAfterCommit } else { Happened::LostBeforeCommit });
@@ -224,7 +271,7 @@ impl World {
     pub fn crash(&mut self, state: &mut State, at: u8) {
         let (write, settles) = match state.nodes[usize::from(at)].ask {
             Ask::Nothing => (None, None),
-            Ask::Waiting(write) => (Some(write), None),
+            Ask::Waiting(write) | Ask::Judging(write) => (Some(write), None),
             Ask::Settling { write, settled } => (Some(write), settled.is_none().then(|| settling(write))),
         };
         let unarrived = write.filter(|write| write.committed.is_none()).map(|write| write.flight);
@@ -234,20 +281,17 @@ impl World {
         self.restart(state, at);
     }
 
-    /// What is older than what was read says nothing.
-    pub fn read_old(&mut self, state: &mut State, at: u8, content: Content) {
-        let node = &state.nodes[usize::from(at)];
-        let version = |content: Content| content.map(|(_, version)| version);
-        if node.life == Life::Stranded || node.seen.is_some_and(|seen| version(content) <= version(seen)) {
-            return;
+    /// A follower that lags tells it. What is doubtful is read again, confirmed.
+    ///
+    /// # Errors
+    /// It goes by a record that is lost.
+    pub fn read_old(&mut self, state: &mut State, at: u8, reading: Reading) -> Result<(), Violation> {
+        let known = state.nodes[usize::from(at)].known.map(|(rec, _)| rec);
+        if self.records.meaning(known, reading) == Meaning::Doubtful {
+            return Ok(());
         }
         self.tally.note(Happened::ReadOld);
-        self.learn(state, at, content);
-    }
-
-    pub fn hand(&mut self, state: &mut State, content: Content) {
-        let Self { records, tally, bounds, broken } = self;
-        state.store.by_hand(content, &mut Within { records, tally, bounds: *bounds, broken: *broken });
+        self.learn(state, at, reading)
     }
 }
 
@@ -255,12 +299,6 @@ impl World {
 pub fn settling(write: Write) -> Flight {
     match write.flight {
         Flight::Create(to) => Flight::Create(to),
-        Flight::Swap { base, .. } | Flight::Touch { base } => Flight::Touch { base },
+        Flight::Swap { base, from, .. } | Flight::Touch { base, from } => Flight::Touch { base, from },
     }
-}
-
-/// Whether one record cannot follow the other: it is of an earlier epoch, or of another cluster.
-fn older(records: &Records, record: Rec, than: Rec) -> bool {
-    records.record(record).cluster_id != records.record(than).cluster_id
-        || records.facts(record).epoch < records.facts(than).epoch
 }

@@ -7,8 +7,10 @@ use crate::register::{Content, Flight};
 pub enum Life {
     Seeking,
     Member,
-    /// It has read a record, and then found it absent, older or of another cluster: it neither claims nor creates.
-    Stranded,
+    /// It does not believe what it has read: it neither claims nor creates until it does.
+    Stranded {
+        member: bool,
+    },
     /// It has ended, and is not started again.
     Over,
 }
@@ -41,13 +43,18 @@ pub enum Ask {
         write: Write,
         settled: Option<u8>,
     },
+    /// The write that settles was refused; for what the record says.
+    Judging(Write),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Node {
     pub run: Run,
     pub life: Life,
-    pub seen: Option<Content>,
+    /// The newest record that it has read, in the finest steps.
+    pub known: Content,
+    /// It seeks, has just read what is known to it, and has not acted upon that.
+    pub fresh: bool,
     pub ask: Ask,
     /// A node of this place has tried to write.
     pub wrote: bool,
@@ -55,7 +62,14 @@ pub struct Node {
 
 impl Node {
     pub fn first(place: usize) -> Self {
-        Self { run: Run::new(place, 1), life: Life::Seeking, seen: None, ask: Ask::Nothing, wrote: false }
+        Self {
+            run: Run::new(place, 1),
+            life: Life::Seeking,
+            known: None,
+            fresh: false,
+            ask: Ask::Nothing,
+            wrote: false,
+        }
     }
 
     pub fn place(&self) -> usize {
@@ -83,7 +97,7 @@ impl Node {
 
     fn entries(&self, rec: Rec, records: &Records) -> Vec<Change> {
         let members = records.facts(rec).members;
-        // Who finds itself in the record is a member, and does not join again.
+        // Who finds itself there without having joined begins anew.
         if members & self.run.bit() != 0 {
             return Vec::new();
         }
@@ -109,9 +123,14 @@ impl Node {
         if facts.owner != Some(self.run) {
             changes.push(Change::MoveOwner);
         }
-        if facts.leaving & self.run.bit() == 0 {
-            changes.extend(believed(others).map(|reaching| Change::BeginToLeave { reaching }));
-        } else {
+        let said = facts.leaving & self.run.bit() != 0;
+        // Who owns and leaves hands over once somebody can take it, also after it has said so.
+        if !said || facts.owner == Some(self.run) {
+            changes.extend(
+                believed(others).filter(|r| !said || r.is_some()).map(|reaching| Change::BeginToLeave { reaching }),
+            );
+        }
+        if said {
             changes.extend(believed(others).map(|reaching| Change::Leave { reaching }));
         }
         changes

@@ -3,14 +3,18 @@
 use std::collections::{BTreeSet, HashMap};
 
 use doyen_cluster::changes::{By, Newcomer};
-use doyen_cluster::ids::{Address, ClaimId, NodeId};
-use doyen_cluster::record::{Fence, FenceChange, MemberState, Reason, Record};
+use doyen_cluster::ids::{Address, Age, ClaimId, NodeId, Version};
+use doyen_cluster::membership::standing::{Standing, standing};
+use doyen_cluster::record::{Fence, MemberState, Reason, Record};
+use doyen_cluster::store::{self, Stored};
+use doyen_cluster::succession;
 use doyen_cluster::versions::Versions;
 
-use crate::checker::Mixed;
+use crate::checker::{Mixed, Violation};
+use crate::register::Reading;
 use crate::rules::Broken;
 
-/// A set of runs, or of fences: a bit each.
+/// A set of runs: a bit each.
 pub type Set = u64;
 
 /// A run of a node: the eighths of the number are the places, the rest counts the runs at each.
@@ -57,23 +61,33 @@ pub enum Change {
     Leave { reaching: Option<Run> },
 }
 
+/// The number of a fence, with the epoch that lies under its key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FenceNo(u16);
+
 /// What the model asks of a record again and again.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
     pub members: Set,
     pub leaving: Set,
     pub owner: Option<Run>,
-    pub fence: Set,
+    pub fence: FenceNo,
     pub epoch: u64,
-    pub term: u64,
 }
 
-/// What a change does with the fences, as sets.
-#[derive(Clone, Copy, Debug)]
-pub struct Fencing {
-    pub must_be: Set,
-    pub must_not_be: Set,
+/// What a reading says to a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Meaning {
+    /// There is no record, and nothing of an earlier one.
+    Nothing,
+    /// There is no record, but a fence.
+    FenceLeft,
+    Good,
+    Doubtful,
 }
+
+/// What was known, and the record and the fence that are read.
+type Read = (Option<Rec>, Option<Rec>, Option<FenceNo>);
 
 pub struct Records {
     /// Whether the second place has the name of the first.
@@ -82,7 +96,8 @@ pub struct Records {
     all: Vec<(Record, Facts)>,
     numbers: HashMap<Record, Rec>,
     made: HashMap<(Option<Rec>, Run, Change), Option<Rec>, Mixed>,
-    fencings: HashMap<(Rec, Rec), Fencing, Mixed>,
+    follow: HashMap<(Rec, Rec), Option<Violation>, Mixed>,
+    meanings: HashMap<Read, Meaning, Mixed>,
     fences: Vec<Fence>,
 }
 
@@ -94,7 +109,8 @@ impl Records {
             all: Vec::new(),
             numbers: HashMap::new(),
             made: HashMap::default(),
-            fencings: HashMap::default(),
+            follow: HashMap::default(),
+            meanings: HashMap::default(),
             fences: Vec::new(),
         }
     }
@@ -155,7 +171,12 @@ impl Records {
             Change::BeginToLeave { reaching } => before.leaving(&id, &self.ids(reaching), by),
             Change::Leave { reaching } => before.left(&id, &self.ids(reaching), by),
         };
-        if self.broken == Some(Broken::TermStays) {
+        let stays = match self.broken {
+            Some(Broken::TermStays) => true,
+            Some(Broken::TermStaysForNobody) => after.owner.is_none(),
+            _ => false,
+        };
+        if stays {
             after.term = before.term;
         }
         Some(after)
@@ -183,40 +204,66 @@ impl Records {
             members: record.members.iter().map(|m| run(&m.id).bit()).sum(),
             leaving: leaving.map(|m| run(&m.id).bit()).sum(),
             owner: record.owner.as_ref().map(run),
-            fence: record.fence().map_or(0, |fence| self.fence(fence)),
+            fence: self.fence_no(record.fence()),
             epoch: record.epoch.0,
-            term: record.term.0,
         }
     }
 
-    fn fence(&mut self, fence: Fence) -> Set {
+    fn fence_no(&mut self, fence: Fence) -> FenceNo {
         let at = self.fences.iter().position(|known| *known == fence).unwrap_or_else(|| {
             self.fences.push(fence);
             self.fences.len() - 1
         });
-        assert!(at < 64, "64 fences at most");
-        1 << at
+        FenceNo(u16::try_from(at).expect("fewer than 65,536 fences"))
     }
 
-    pub fn terms(&self, fences: Set) -> Vec<u64> {
-        self.fences.iter().enumerate().filter(|(at, _)| fences >> at & 1 == 1).map(|(_, f)| f.term.0).collect()
+    pub fn fence(&self, number: FenceNo) -> &Fence {
+        &self.fences[usize::from(number.0)]
     }
 
-    pub fn fencing(&mut self, from: Rec, to: Rec) -> Fencing {
-        if let Some(known) = self.fencings.get(&(from, to)) {
-            return *known;
+    pub fn same_key(&self, one: FenceNo, other: FenceNo) -> bool {
+        self.fence(one).key == self.fence(other).key
+    }
+
+    /// What an operator writes when the record is lost; the fence tells how far it had come.
+    pub fn restored(&mut self, fence: FenceNo, left: Option<Rec>) -> Rec {
+        let Fence { key, epoch } = self.fence(fence).clone();
+        let by = By { node: NodeId::new("-", 0), claim_id: ClaimId::from("-") };
+        let next_age = left.map_or(Age(0), |rec| self.record(rec).next_age);
+        self.number(Record::restored(key.cluster_id, epoch, key.term, next_age, by))
+    }
+
+    /// # Errors
+    /// No change leads from one record to the other.
+    pub fn follows(&mut self, before: Rec, after: Rec) -> Result<(), Violation> {
+        if let Some(known) = self.follow.get(&(before, after)) {
+            return known.map_or(Ok(()), Err);
         }
-        let change = FenceChange::between(self.record(from), self.record(to));
-        let (must_be, must_not_be) = match change {
-            None => (0, 0),
-            Some(FenceChange::Keep(fence)) => (self.fence(fence), 0),
-            Some(FenceChange::Swap { old, new }) => (self.fence(old), self.fence(new)),
-            Some(FenceChange::Create(fence)) => (0, self.fence(fence)),
-            Some(FenceChange::Delete(fence)) => (self.fence(fence), 0),
+        let result = succession::follows(self.record(before), self.record(after)).map_err(|invalid| invalid.0);
+        self.follow.insert((before, after), result.err());
+        result
+    }
+
+    pub fn meaning(&mut self, known: Option<Rec>, reading: Reading) -> Meaning {
+        let read = reading.content.map(|(rec, _)| rec);
+        let key = (known, read, reading.fence);
+        if let Some(meaning) = self.meanings.get(&key) {
+            return *meaning;
+        }
+        let stored = |rec: Rec| Stored { record: self.record(rec).clone(), version: Version(0) };
+        let mut fences: Vec<Fence> = reading.fence.map(|number| self.fence(number).clone()).into_iter().collect();
+        if self.broken == Some(Broken::FenceNotDoubted) {
+            fences = read.map(|rec| self.record(rec).fence()).into_iter().collect();
+        }
+        let reading = store::Reading { record: Ok(read.map(stored)), fences, registered: Vec::new() };
+        let meaning = match standing(known.map(stored).as_ref(), &reading) {
+            Standing::Nothing { fences: None } => Meaning::Nothing,
+            Standing::Nothing { fences: Some(_) } => Meaning::FenceLeft,
+            Standing::Good(_) => Meaning::Good,
+            Standing::Doubtful(_) => Meaning::Doubtful,
         };
-        let fencing = Fencing { must_be, must_not_be };
-        self.fencings.insert((from, to), fencing);
-        fencing
+        self.meanings.insert(key, meaning);
+        meaning
     }
 
     /// `a#1*l b#2`: the owner has a star, who leaves has an l.

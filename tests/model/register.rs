@@ -1,160 +1,161 @@
-//! The store: a register that is compared and set together with the fences, and what must hold of each change of it.
+//! The store: a register that is compared and set together with the fence beside it, and what must hold of each change of it.
 
 use crate::checker::Violation;
-use crate::records::{Facts, Rec, Records, Set, runs};
-use crate::rules::{Bounds, Broken, ByHand, Grain, Happened, Tally};
+use crate::records::{Facts, FenceNo, Rec, Records, Set, runs};
+use crate::rules::{Bounds, Broken, Grain, Happened, Tally};
 
 /// The record, and the store's version of it.
 pub type Content = Option<(Rec, u8)>;
 
-/// A write on its way.
+/// All that a read tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Reading {
+    pub content: Content,
+    pub fence: Option<FenceNo>,
+}
+
+/// A write on its way. `from` is the record that it was made for, whose fence it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Flight {
     Create(Rec),
     Swap { base: u8, from: Rec, to: Rec, takes_over: bool },
-    Touch { base: u8 },
+    Touch { base: u8, from: Rec },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Hand {
-    Off,
-    /// The record was deleted, or replaced by one of a term before: nothing may be claimed until an operator restores it.
-    Lost,
-    /// The record was replaced by an earlier one of the same term: the fence cannot tell, and claims go on from there.
-    SameTerm,
+impl Flight {
+    pub fn base(self) -> Content {
+        match self {
+            Self::Create(_) => None,
+            Self::Swap { base, from, .. } | Self::Touch { base, from } => Some((from, base)),
+        }
+    }
 }
 
 #[derive(Clone, Hash)]
 pub struct Register {
-    pub now: Content,
+    pub now: Reading,
     /// What it was, the newest first, as far as followers lag.
-    pub before: Vec<Content>,
-    pub fences: Set,
-    /// The parent of the fences is there since the first record was created.
-    created: bool,
-    pub hand: Hand,
-    /// Runs that have been members and were removed.
-    removed: Set,
-    /// Fences that ever were.
-    used: Set,
+    pub before: Vec<Reading>,
+    /// All records that were ever committed, if somebody may put one back.
+    pub history: Vec<Rec>,
+    /// The record that was committed last; since there was one, the parent of the fences is there.
+    pub last: Option<Rec>,
+    /// Runs that have been members.
+    ever: Set,
+    /// The highest version that ever was.
+    pub highest: u8,
 }
 
 impl Register {
     pub fn empty() -> Self {
-        Self { now: None, before: Vec::new(), fences: 0, created: false, hand: Hand::Off, removed: 0, used: 0 }
+        let now = Reading { content: None, fence: None };
+        Self { now, before: Vec::new(), history: Vec::new(), last: None, ever: 0, highest: 0 }
     }
 
     pub fn version(&self) -> Option<u8> {
-        self.now.map(|(_, version)| version)
+        self.now.content.map(|(_, version)| version)
+    }
+
+    /// Somebody has changed it by hand: nothing may be claimed until the record is put right, or an operator restores it.
+    pub fn is_lost(&self, records: &Records) -> bool {
+        self.last.is_some() && self.now.content.is_none_or(|(rec, _)| Some(records.facts(rec).fence) != self.now.fence)
+    }
+
+    /// Whether the fence is as the write needs it. Once it is not it never is again, as fences are never put back.
+    pub fn fenced(&self, flight: Flight, records: &Records, broken: Option<Broken>) -> bool {
+        let exactly = |from: Rec| self.now.fence == Some(records.facts(from).fence);
+        let key = |from: Rec| self.now.fence.is_some_and(|fence| records.same_key(fence, records.facts(from).fence));
+        match (flight, broken) {
+            (Flight::Create(_), Some(Broken::CreateIgnoresFences)) => true,
+            (Flight::Create(_), Some(Broken::CreateIgnoresParent)) => self.now.fence.is_none(),
+            (Flight::Create(_), _) => self.now.fence.is_none() && self.last.is_none(),
+            (Flight::Swap { takes_over: true, .. }, Some(Broken::TakeOverWithoutCompare)) => true,
+            (Flight::Swap { .. }, Some(Broken::FenceNotChecked)) => true,
+            (Flight::Swap { from, .. }, Some(Broken::EpochNotCompared)) => key(from),
+            (Flight::Touch { .. }, Some(Broken::TouchWithoutFence)) => true,
+            (Flight::Swap { from, .. } | Flight::Touch { from, .. }, _) => exactly(from),
+        }
     }
 
     /// Whether the write would commit if it arrived now.
-    pub fn takes(&self, flight: Flight, records: &mut Records, broken: Option<Broken>) -> bool {
-        match flight {
-            Flight::Create(_) if broken == Some(Broken::CreateIgnoresFences) => self.now.is_none(),
-            Flight::Create(_) => {
-                let parent = self.created && broken != Some(Broken::CreateIgnoresParent);
-                self.now.is_none() && self.fences == 0 && !parent
-            }
-            Flight::Touch { base } => self.version() == Some(base),
-            Flight::Swap { takes_over: true, .. } if broken == Some(Broken::TakeOverWithoutCompare) => true,
-            Flight::Swap { base, from, to, .. } => {
-                let fencing = records.fencing(from, to);
-                let fenced = self.fences & fencing.must_be == fencing.must_be && self.fences & fencing.must_not_be == 0;
-                let compared = match broken {
-                    Some(Broken::VersionNotCompared) => self.now.is_some(),
-                    _ => self.version() == Some(base),
-                };
-                compared && (fenced || broken == Some(Broken::FenceNotChecked))
-            }
-        }
+    pub fn takes(&self, flight: Flight, records: &Records, broken: Option<Broken>) -> bool {
+        let compared = match (flight, broken) {
+            (Flight::Create(_), _) => self.version().is_none(),
+            (Flight::Swap { .. }, Some(Broken::VersionNotCompared)) => self.version().is_some(),
+            (Flight::Swap { takes_over: true, .. }, Some(Broken::TakeOverWithoutCompare)) => true,
+            (Flight::Swap { base, .. } | Flight::Touch { base, .. }, _) => self.version() == Some(base),
+        };
+        compared && self.fenced(flight, records, broken)
     }
 
     /// # Errors
     /// The write makes of the record what must never be.
     pub fn commit(&mut self, flight: Flight, world: &mut Within<'_>) -> Result<(), Violation> {
-        let (to, fencing) = match flight {
+        let to = match flight {
+            Flight::Create(to) | Flight::Swap { to, .. } => to,
             Flight::Touch { .. } => {
                 if world.broken != Some(Broken::TouchIsNoWrite) {
-                    let (rec, version) = self.now.expect("it takes the write");
-                    self.replace(Some((rec, version + 1)), world.bounds);
+                    let touched = self.now.content.map(|(rec, version)| (rec, version + 1));
+                    self.replace(Reading { content: touched, ..self.now }, world.bounds);
                 }
                 return Ok(());
             }
-            Flight::Create(to) => (to, None),
-            Flight::Swap { from, to, .. } => (to, Some(world.records.fencing(from, to))),
         };
-        if self.hand == Hand::Lost {
-            return Err("a record that was lost is written over");
+        if self.is_lost(world.records) {
+            // Made for the newest record before it was lost, a write may find the version by chance: it puts all right.
+            if flight.base().map(|(from, _)| from) != self.last {
+                return Err("a record that was lost is written over");
+            }
+            world.tally.note(Happened::PutRightByLateWrite);
         }
         let after = world.records.facts(to);
         world.records.record(to).validate().map_err(|invalid| invalid.0)?;
-        match self.now {
-            None if self.created => return Err("there is a second cluster"),
-            None => {}
-            Some((from, _)) => {
-                if world.records.record(from).cluster_id != world.records.record(to).cluster_id {
-                    return Err("the cluster's id changes");
-                }
-                let before = world.records.facts(from);
-                if self.hand == Hand::Off {
-                    follows(before, after)?;
-                }
-                self.removed |= before.members & !after.members;
+        let mut fence = Some(after.fence);
+        if let Some(from) = self.last {
+            let before = world.records.facts(from);
+            self.changed(before, after, world.records)?;
+            world.records.follows(from, to)?;
+            if world.broken == Some(Broken::FenceNotSwapped) {
+                fence = self.now.fence;
             }
         }
-        if self.hand == Hand::Off && after.members & self.removed != 0 {
-            return Err("a removed run is a member again");
+        // From each owner that ever was a write of its singleton may be on its way, which checks the key of its term when it arrives.
+        if !fence.is_some_and(|fence| world.records.same_key(fence, after.fence)) {
+            return Err("a singleton's write of an earlier term is let in");
         }
-        if after.fence & !self.fences & self.used != 0 {
-            return Err("a term is there twice");
-        }
-        if world.broken != Some(Broken::FenceNotSwapped) || fencing.is_none() {
-            self.fences = self.fences & !fencing.map_or(0, |fencing| fencing.must_be) | after.fence;
-        }
-        self.used |= after.fence;
-        self.let_in(world.records)?;
-        if self.fences != after.fence {
-            return Err("the fences are not exactly the owner's");
-        }
-        self.created = true;
-        let version = self.version().map_or(0, |version| version + 1);
-        self.replace(Some((to, version)), world.bounds);
+        self.ever |= after.members;
+        self.put(to, fence, self.version().map_or(0, |version| version + 1), world.bounds);
         note(world, flight, to);
         Ok(())
     }
 
-    fn replace(&mut self, now: Content, bounds: Bounds) {
+    fn changed(&self, before: Facts, after: Facts, records: &Records) -> Result<(), Violation> {
+        if after.members & self.ever & !before.members != 0 {
+            return Err("a removed run is a member again");
+        }
+        if before.owner != after.owner && records.same_key(before.fence, after.fence) {
+            return Err("a singleton's write of an earlier owner is let in");
+        }
+        Ok(())
+    }
+
+    pub fn put(&mut self, rec: Rec, fence: Option<FenceNo>, version: u8, bounds: Bounds) {
+        self.last = Some(rec);
+        self.replace(Reading { content: Some((rec, version)), fence }, bounds);
+        if bounds.hands > 0 {
+            self.history.push(rec);
+        }
+    }
+
+    pub fn replace(&mut self, now: Reading, bounds: Bounds) {
         let kept = match bounds.grain {
-            _ if bounds.by_hand != ByHand::Nothing => usize::MAX,
             Grain::Fine { lag } => lag,
             Grain::Coarse => 0,
         };
         self.before.insert(0, self.now);
         self.before.truncate(kept);
         self.now = now;
-    }
-
-    /// Somebody deletes the record, and perhaps writes another in its place; the fences are left.
-    pub fn by_hand(&mut self, content: Content, world: &mut Within<'_>) {
-        let facts = |content: Content| content.map(|(rec, _)| world.records.facts(rec));
-        self.hand = match (facts(self.now), facts(content)) {
-            (Some(now), Some(then)) if now.fence == then.fence => Hand::SameTerm,
-            _ => Hand::Lost,
-        };
-        // Whoever puts an old record back brings its members back.
-        self.removed &= !facts(content).map_or(0, |facts| facts.members);
-        let deleted = content.is_none();
-        world.tally.note(if deleted { Happened::DeletedByHand } else { Happened::RolledBackByHand });
-        self.replace(content, world.bounds);
-    }
-
-    /// From each owner that ever was a write of its singleton may be on its way, which checks the fence of that owner's term when it
-    /// arrives. None may be let in when another term has begun.
-    fn let_in(&self, records: &Records) -> Result<(), Violation> {
-        let newest = records.terms(self.used).into_iter().max();
-        let late = records.terms(self.fences).into_iter().any(|term| Some(term) < newest);
-        if late { Err("a singleton's write of an earlier term is let in") } else { Ok(()) }
+        self.highest = self.highest.max(self.version().unwrap_or(0));
     }
 }
 
@@ -164,17 +165,6 @@ pub struct Within<'a> {
     pub tally: &'a mut Tally,
     pub bounds: Bounds,
     pub broken: Option<Broken>,
-}
-
-fn follows(before: Facts, after: Facts) -> Result<(), Violation> {
-    if after.epoch != before.epoch + 1 {
-        return Err("epochs do not count up");
-    }
-    let moved = after.owner.is_some() && after.owner != before.owner;
-    if after.term != before.term + u64::from(moved) {
-        return Err("terms do not count the changes of owner");
-    }
-    Ok(())
 }
 
 fn note(world: &mut Within<'_>, flight: Flight, to: Rec) {
@@ -193,7 +183,7 @@ fn note(world: &mut Within<'_>, flight: Flight, to: Rec) {
         None if after.members == 0 => Happened::LastOneLeft,
         None if after.leaving & !before.leaving != 0 && after.owner != before.owner => Happened::HandedOver,
         None if went != 0 => Happened::RemovedOthers,
-        None if after.owner != before.owner => Happened::MovedOwner,
+        None if after.leaving == before.leaving && after.owner != before.owner => Happened::MovedOwner,
         None => return,
     };
     world.tally.note(happened);

@@ -14,7 +14,12 @@ pub struct Bounds {
     /// Answers that never come, all together, those of settling included.
     pub losses: u8,
     pub grain: Grain,
-    pub by_hand: ByHand,
+    /// Times that somebody changes the store past all nodes: deletes the record, or puts back one that was, be it the newest. After each
+    /// the operator may restore the record.
+    pub hands: u8,
+    /// What is put back by hand may have any version that somebody waits for, as when it is deleted, made anew, and written so often; if
+    /// not, it has one that never was. If answers are lost too, in the larger steps only.
+    pub rewinds: bool,
 }
 
 /// How finely the model cuts what happens.
@@ -26,17 +31,6 @@ pub enum Grain {
     /// A claim that is answered is one step: while it is under way its node does nothing else, and if another is faster it is refused
     /// and changes nothing. So this misses refusals only. What is lost, late or left behind by a crash has its steps as before.
     Coarse,
-}
-
-/// What somebody does to the record once, past all nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ByHand {
-    Nothing,
-    Deletes,
-    /// Puts back one of those before, as a change, or as a new entry of the store whose versions begin at 0 again.
-    RollsBack,
-    /// The same, but only one without members.
-    RollsBackToNobody,
 }
 
 /// A mechanism without which something that must never be can be.
@@ -52,21 +46,31 @@ pub enum Broken {
     JudgedByOldRead,
     /// A joiner that cannot know whether it has been a member tries again as the same run.
     SameIncarnation,
+    /// A joiner that cannot know whether it has been a member, as the record is lost, waits for it as the same run.
+    UnknownWaitsAsTheSame,
     /// Who has been removed joins again as the same run.
     RemovedJoinsAgain,
     VersionNotCompared,
     /// Whoever takes over writes without comparing.
     TakeOverWithoutCompare,
-    /// The change of the record does nothing to the fences.
+    /// The change of the record does nothing to the fence.
     FenceNotSwapped,
-    /// A change does not look whether the fences are as it needs them.
+    /// A change does not look whether the fence is as it needs it.
     FenceNotChecked,
-    /// The first record is created whatever fences were left.
+    /// A change compares the key of the fence, and not the epoch under it.
+    EpochNotCompared,
+    /// The write that settles compares the version alone.
+    TouchWithoutFence,
+    /// The first record is created whatever was left of another.
     CreateIgnoresFences,
-    /// The first record is created without the parent of the fences, which outlives the fence of an owner.
+    /// The first record is created if no fence is left, though their parent is.
     CreateIgnoresParent,
     /// Another owner, the same term.
     TermStays,
+    /// Nobody owns any more, and the term is the same.
+    TermStaysForNobody,
+    /// Who reads a record does not look at the fence beside it.
+    FenceNotDoubted,
 }
 
 macro_rules! happenings {
@@ -105,13 +109,27 @@ happenings! {
     SettledFoundItselfRemoved,
     ReadOld,
     DeletedByHand,
-    RolledBackByHand,
+    DeletedWithFence,
+    PutBackByHand,
+    PutRightByHand,
+    PutRightByLateWrite,
+    Restored,
+    WentOnOnceRight,
     Stranded,
+    FoundAgainAsMember,
+    FoundAgainAsNewcomer,
+    StoodDownWhenRestored,
+    FoundItselfUnjoined,
 }
 
 /// How many steps each of them was in.
-#[derive(Debug, Clone, Default)]
 pub struct Tally([u64; Happened::ALL.len()]);
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self([0; Happened::ALL.len()])
+    }
+}
 
 impl Tally {
     pub fn note(&mut self, happened: Happened) {

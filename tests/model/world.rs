@@ -3,9 +3,9 @@
 use crate::checker::{Model, Violation};
 use crate::moves::settling;
 use crate::node::{Ask, Life, Node};
-use crate::records::{Change, Rec, Records};
-use crate::register::{Content, Flight, Hand, Register};
-use crate::rules::{Bounds, Broken, ByHand, Grain, Happened, Tally};
+use crate::records::{Change, Meaning, Rec, Records};
+use crate::register::{Content, Flight, Register};
+use crate::rules::{Bounds, Broken, Grain, Happened, Tally};
 
 #[derive(Clone, Hash)]
 pub struct State {
@@ -15,6 +15,7 @@ pub struct State {
     pub adrift: Vec<Flight>,
     pub restarts: u8,
     pub losses: u8,
+    pub hands: u8,
 }
 
 /// How far a write goes in the step that sends it.
@@ -47,12 +48,14 @@ pub enum Step {
     Restart(u8),
     /// A write that nobody waits for arrives, and commits.
     Drift(u8),
-    Delete,
-    /// The record becomes what it was that many changes ago; as a new entry of the store its versions begin at 0 again.
-    RollBack {
-        to: u8,
-        anew: bool,
+    /// Somebody deletes the record, and perhaps the fence.
+    Delete {
+        fence: bool,
     },
+    /// Somebody puts a record back that was, under this version.
+    Put(Rec, u8),
+    /// The operator restores the record that was lost.
+    Restore(u8),
 }
 
 pub struct World {
@@ -71,13 +74,25 @@ impl World {
         self.broken == Some(broken)
     }
 
-    pub fn takes(&mut self, state: &State, flight: Flight) -> bool {
-        state.store.takes(flight, &mut self.records, self.broken)
+    pub fn takes(&self, state: &State, flight: Flight) -> bool {
+        state.store.takes(flight, &self.records, self.broken)
     }
 
-    /// Upon what a node claims: what it has read, or, in the larger models, what it reads in the same step.
-    pub fn base(&self, state: &State, node: &Node) -> Option<Content> {
-        if self.bounds.grain == Grain::Coarse { Some(state.store.now) } else { node.seen }
+    /// Upon what a node claims, if it may: what it has read, or, in the larger steps, what it reads in the same step.
+    pub fn base(&mut self, state: &State, node: &Node) -> Option<Content> {
+        if self.bounds.grain != Grain::Coarse {
+            return (node.fresh || node.life == Life::Member).then_some(node.known);
+        }
+        match self.records.meaning(None, state.store.now) {
+            Meaning::Nothing if node.life == Life::Seeking => Some(None),
+            Meaning::Good => Some(state.store.now.content),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a step of its own to read what has come of a change: what was put back by hand may be put right between.
+    pub fn judges_apart(&self) -> bool {
+        self.bounds.hands > 0 && self.bounds.grain != Grain::Coarse
     }
 
     fn claimable(&mut self, state: &State, node: &Node) -> Vec<(Change, Rec)> {
@@ -93,9 +108,6 @@ impl World {
 
     /// What a node may do that waits for nothing.
     fn free_steps(&mut self, state: &State, node: &Node, at: u8, steps: &mut Vec<Step>) {
-        if node.life == Life::Stranded {
-            return;
-        }
         steps.push(Step::Read(at));
         let ends = match self.bounds.grain {
             Grain::Fine { lag } => {
@@ -149,29 +161,21 @@ impl World {
                     steps.push(Step::Lose(at));
                 }
             }
+            Ask::Judging(_) => steps.push(Step::Answer(at)),
         }
         // Who seeks and has asked for nothing can do what its next run could.
         let idle = node.life == Life::Seeking && node.ask == Ask::Nothing;
-        if may_restart && !(idle && self.bounds.by_hand == ByHand::Nothing) {
+        if may_restart && !(idle && self.bounds.hands == 0) {
             steps.push(Step::Restart(at));
         }
     }
 
-    fn by_hand(&self, state: &State, steps: &mut Vec<Step>) {
-        let by_hand = self.bounds.by_hand;
-        let Some((now, _)) = state.store.now.filter(|_| state.store.hand == Hand::Off) else { return };
-        match by_hand {
-            ByHand::Nothing => return,
-            ByHand::Deletes => return steps.push(Step::Delete),
-            ByHand::RollsBack | ByHand::RollsBackToNobody => {}
+    /// Whether the write can ever commit: by hand, or if nothing is compared, a version can come again, but a fence never does.
+    fn open(&self, state: &State, flight: Flight) -> bool {
+        if self.bounds.hands == 0 && !self.is(Broken::VersionNotCompared) {
+            return self.takes(state, flight);
         }
-        for (ago, content) in state.store.before.iter().enumerate() {
-            let empty = |rec: Rec| self.records.facts(rec).members == 0;
-            if content.is_some_and(|(rec, _)| rec != now && (by_hand == ByHand::RollsBack || empty(rec))) {
-                let to = ago as u8;
-                steps.extend([false, true].map(|anew| Step::RollBack { to, anew }));
-            }
-        }
+        state.store.fenced(flight, &self.records, self.broken)
     }
 }
 
@@ -181,7 +185,7 @@ impl Model for World {
 
     fn start(&mut self) -> State {
         let nodes = (0..self.bounds.nodes).map(Node::first).collect();
-        State { store: Register::empty(), nodes, adrift: Vec::new(), restarts: 0, losses: 0 }
+        State { store: Register::empty(), nodes, adrift: Vec::new(), restarts: 0, losses: 0, hands: 0 }
     }
 
     fn steps(&mut self, state: &State, steps: &mut Vec<Step>) {
@@ -199,8 +203,8 @@ impl Model for World {
     fn take(&mut self, before: &State, step: Step) -> Result<State, Violation> {
         let mut state = before.clone();
         match step {
-            Step::Read(at) => self.learn(&mut state, at, before.store.now),
-            Step::ReadOld(at, ago) => self.read_old(&mut state, at, before.store.before[usize::from(ago)]),
+            Step::Read(at) => self.learn(&mut state, at, before.store.now)?,
+            Step::ReadOld(at, ago) => self.read_old(&mut state, at, before.store.before[usize::from(ago)])?,
             Step::Claim(at, change, end) => {
                 self.claim(&mut state, at, change);
                 match end {
@@ -230,18 +234,11 @@ impl Model for World {
                 self.tally.note(Happened::CommittedAfterCrash);
                 self.commit(&mut state, flight)?;
             }
-            Step::Delete => self.hand(&mut state, None),
-            Step::RollBack { to, anew } => {
-                let (rec, _) = before.store.before[usize::from(to)].expect("there was a record");
-                let version = if anew { 0 } else { before.store.version().map_or(0, |version| version + 1) };
-                self.hand(&mut state, Some((rec, version)));
-            }
+            Step::Delete { .. } | Step::Put(..) | Step::Restore(_) => self.hand(&mut state, step),
         }
-        // What can never commit any more is no part of the state. By hand, or if nothing is compared, a version can come again.
-        if self.bounds.by_hand == ByHand::Nothing && !self.is(Broken::VersionNotCompared) {
-            let open: Vec<Flight> = state.adrift.iter().copied().filter(|flight| self.takes(&state, *flight)).collect();
-            state.adrift = open;
-        }
+        // What can never commit any more is no part of the state.
+        let open: Vec<Flight> = state.adrift.iter().copied().filter(|flight| self.open(&state, *flight)).collect();
+        state.adrift = open;
         Ok(state)
     }
 
@@ -249,9 +246,10 @@ impl Model for World {
         let content = |content: Content| content.map_or("no record".into(), |(rec, _)| self.records.tell(rec));
         let node = |node: &Node| format!("{:?} {:?} {:?}", node.run, node.life, node.ask);
         let nodes: Vec<String> = state.nodes.iter().map(node).collect();
-        let fences = self.records.terms(state.store.fences);
+        let fence = state.store.now.fence.map(|number| self.records.fence(number));
+        let fence = fence.map_or("none".into(), |fence| format!("{} epoch {}", fence.key.term, fence.epoch));
         let version = state.store.version();
-        let (now, adrift) = (content(state.store.now), &state.adrift);
-        format!("{now}; version {version:?} fences {fences:?}; {}; adrift {adrift:?}", nodes.join(", "))
+        let (now, adrift) = (content(state.store.now.content), &state.adrift);
+        format!("{now}; version {version:?}, fence of term {fence}; {}; adrift {adrift:?}", nodes.join(", "))
     }
 }

@@ -51,7 +51,7 @@ impl Life {
         match self {
             // Found in the record without having seen its own join committed: the join was late.
             Seeking => matches!(next, Joining | Stranded | Ended),
-            Joining => matches!(next, Seeking | Member | Stranded | Ended),
+            Joining => matches!(next, Seeking | Member | Ended),
             Member => matches!(next, Leaving | Stranded | Ended),
             Leaving => matches!(next, Stranded | Ended),
             // What was lost is found again.

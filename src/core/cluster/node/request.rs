@@ -6,7 +6,7 @@ use super::{Life, Node};
 use crate::changes::By;
 use crate::decision::{Action, Because, Decision};
 use crate::effect::{Effect, Exit, Warning};
-use crate::ids::{ClaimId, Millis, Moment, Version};
+use crate::ids::{ClaimId, Millis, Moment, Term, Version};
 use crate::membership::standing::{Doubt, Standing, standing};
 use crate::message::Body;
 use crate::mutations::Mutation;
@@ -120,7 +120,7 @@ impl Node {
         match (pending.purpose, answer) {
             (purpose, StoreAnswer::Lost) => self.lost(purpose, pending.sent),
             (Purpose::Look { confirm }, StoreAnswer::Read(reading)) => self.read(*reading, confirm, pending.sent),
-            (Purpose::Judge(change), StoreAnswer::Read(reading)) => self.judge(&change, *reading, pending.sent),
+            (Purpose::Judge(_), StoreAnswer::Read(reading)) => self.judge(*reading, pending.sent),
             (
                 Purpose::Change(change) | Purpose::Settle(change @ Change::Found { .. }),
                 StoreAnswer::Done { version },
@@ -168,6 +168,8 @@ impl Node {
     fn refused_change(&mut self, change: &Change, refusal: Refusal) {
         if let (Change::Found { .. }, Refusal::Fence) = (change, refusal) {
             self.absent_since = None;
+            // The fences' parent, at least.
+            self.warn(Warning::FencesLeft { highest: Term(0) });
         }
         self.unsettled();
         self.confirm = true;
@@ -187,19 +189,16 @@ impl Node {
 
     /// A change got no answer, and the record is not what it was made for: the record's content says what has come of it. Its
     /// `claim_id` does not, as that names only the last change.
-    fn judge(&mut self, change: &Change, reading: Reading, sent: Moment) {
+    fn judge(&mut self, reading: Reading, sent: Moment) {
         let joining = self.life == Life::Joining;
-        let there = match &reading.record {
-            Ok(Some(stored)) => stored.record.contains(self.id()),
+        let there = match standing(self.known.as_ref(), &reading) {
+            Standing::Good(stored) => stored.record.contains(self.id()),
             _ => false,
         };
         if joining && !there && !self.settings.broken.is(Mutation::JoinRetriedAsTheSame) {
-            // It may have been a member, and have been removed; a removed run of a node never comes back.
-            let absent = matches!((change, &reading.record), (Change::Found { .. }, Ok(None)));
-            if !absent {
-                self.begin_anew();
-                return;
-            }
+            // It may have been a member, of a record that is lost now too; a removed run of a node never comes back.
+            self.begin_anew();
+            return;
         }
         if joining && !there {
             self.become_(Life::Seeking);

@@ -16,7 +16,6 @@ fn every_pair_of_lives_is_decided() {
         "Seeking > Ended",
         "Joining > Seeking",
         "Joining > Member",
-        "Joining > Stranded",
         "Joining > Ended",
         "Member > Leaving",
         "Member > Stranded",

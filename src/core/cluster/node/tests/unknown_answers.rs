@@ -85,3 +85,19 @@ fn a_first_record_whose_answer_was_lost_is_created_again_and_recognised() {
         assert!(stage.is(Life::Member), "{trouble:?}");
     }
 }
+
+#[test]
+fn a_join_that_may_have_been_committed_to_a_record_that_is_lost_is_tried_only_by_another_run() {
+    let mut deleted = Stage::new(settings("a", 1, &["a"]));
+    deleted.trouble = Trouble::AnswersLost;
+    deleted.pass(Millis(100));
+    deleted.record = None;
+    let mut put_back = joining(Trouble::AnswersLost);
+    put_back.fences[0].epoch = put_back.epoch().next();
+    for mut stage in [deleted, put_back] {
+        assert!(stage.is(Life::Joining));
+        stage.trouble = Trouble::None;
+        stage.pass(Millis(1000));
+        assert!(stage.effects.contains(&Effect::Reincarnate), "{:?}", stage.node.life());
+    }
+}
