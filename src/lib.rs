@@ -11,3 +11,4 @@ pub mod ports;
 pub mod runtime;
 pub mod service;
 pub mod shim;
+pub use doyen_simulator as simulator;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use super::exit::Exit;
 use crate::config::{Config, ENVIRONMENT_PREFIX, Errors, Sources, load};
@@ -72,6 +72,12 @@ pub enum Command {
     Watch(WatchArgs),
     /// Play back what a node's flight recorder has kept: its decisions, and whether they are the same again.
     Replay(ReplayArgs),
+    /// Play a cluster and its faults, and show who accuses, claims, wins and stops, and how long nobody could write.
+    ///
+    /// Nothing runs but the rules of the cluster, in a simulated network with a simulated store: no server is asked, and a minute takes
+    /// a moment. The same arguments always play the same.
+    #[command(after_help = super::simulate::help())]
+    Simulate(SimulateArgs),
     /// Print the version.
     Version,
     /// Who may use servers: the users file on this machine.
@@ -133,6 +139,36 @@ pub struct ReplayArgs {
     /// The dump
     #[arg(value_name = "FILE")]
     pub dump: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[group(skip)]
+#[command(group(ArgGroup::new("what").args(["fault", "seed", "plan"]).required(true).multiple(true)))]
+pub struct SimulateArgs {
+    /// What happens, once the cluster has formed; see below
+    #[arg(long, value_name = "FAULTS")]
+    pub fault: Option<String>,
+    /// How many nodes, named A, B, … by age [default: 3]
+    #[arg(long, value_name = "N", requires = "fault", value_parser = value_parser!(u8).range(1..=26))]
+    pub nodes: Option<u8>,
+    /// How long it goes on after the faults have begun [default: 20s]
+    #[arg(long = "for", value_name = "TIME", requires = "fault", value_parser = super::simulate::time)]
+    pub lasting_ms: Option<u64>,
+    /// Delays and moments come from this number [default: 1]; without --fault also nodes and faults, at random
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Play what this file says, as --dump writes it, or a seed that failed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["fault", "seed"])]
+    pub plan: Option<PathBuf>,
+    /// Also show how the cluster forms
+    #[arg(long, requires = "fault")]
+    pub all: bool,
+    /// Draw it
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// Write each run's flight recorder there, for `doyen replay`, and the plan, for --plan
+    #[arg(long, value_name = "DIRECTORY")]
+    pub dump: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -16,6 +16,7 @@ mod output;
 mod progress;
 mod replay;
 mod secrets;
+mod simulate;
 mod timeline;
 mod token;
 mod user;
@@ -72,6 +73,7 @@ fn run(cli: &Cli, roles: Roles) -> Result<Exit, Failure> {
         Command::Job(command) => ask(cli, async |session| job::run(session, command).await)?,
         Command::Token(command) => ask(cli, async |session| token::run(session, command).await)?,
         Command::Replay(args) => replay::run(args)?,
+        Command::Simulate(args) => simulate::run(cli.json, args)?,
         Command::User(command) => user::run(cli.json, command)?,
         Command::Watch(args) => ask(cli, async |session| watch::run(session, args).await)?,
     }

@@ -157,10 +157,66 @@ pub fn both_ways(links: &[Link]) -> Vec<Link> {
     links.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]).collect()
 }
 
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Delete => f.write_str("the record is deleted, its fences stay"),
+            Self::RollBack(changes) => write!(f, "the record is as it was {changes} changes ago"),
+            Self::Bytes => f.write_str("a byte of the record is another"),
+            Self::NewerFormat => f.write_str("the record has a newer format"),
+            Self::EqualAges => f.write_str("members of the record have equal ages"),
+            Self::FenceDeleted => f.write_str("the fence is deleted"),
+        }
+    }
+}
+
+impl fmt::Display for Noise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let to_us = self.delay_us + self.jitter_us;
+        write!(f, "{} to {} ms", self.delay_us as f64 / 1000.0, to_us as f64 / 1000.0)?;
+        shares(
+            f,
+            &[
+                ("lost", self.loss_per_mille),
+                ("twice", self.twice_per_mille),
+                ("overtaking", self.overtaking_per_mille),
+            ],
+        )
+    }
+}
+
+impl fmt::Display for StoreNoise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {} ms", self.delay_us as f64 / 1000.0, self.delay_us as f64 / 500.0)?;
+        if self.lag_ms > 0 {
+            write!(f, ", followers lag up to {} ms", self.lag_ms)?;
+        }
+        shares(
+            f,
+            &[
+                ("of requests lost", self.lost_before_per_mille),
+                ("of answers lost", self.lost_after_per_mille),
+                ("of lost requests late", self.late_per_mille),
+                ("of watches lost", self.watch_lost_per_mille),
+            ],
+        )
+    }
+}
+
+/// In percent, those that are not nothing.
+fn shares(f: &mut fmt::Formatter<'_>, all: &[(&str, u16)]) -> fmt::Result {
+    all.iter()
+        .filter(|(_, per_mille)| *per_mille > 0)
+        .try_for_each(|(what, per_mille)| write!(f, ", {} % {what}", f64::from(*per_mille) / 10.0))
+}
+
 struct Links<'a>(&'a [Link]);
 
 impl fmt::Display for Links<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("no link");
+        }
         let mut first = true;
         for (from, to) in self.0 {
             let back = self.0.contains(&(*to, *from));
@@ -195,18 +251,18 @@ impl fmt::Display for Fault {
             Self::Flap { links, every_ms, times } => {
                 write!(f, "{} flaps {times} times, each {every_ms} ms", Links(links))
             }
-            Self::Noise { links: None, noise } => write!(f, "all links: {noise:?}"),
-            Self::Noise { links: Some(links), noise } => write!(f, "{}: {noise:?}", Links(links)),
+            Self::Noise { links: None, noise } => write!(f, "all links: {noise}"),
+            Self::Noise { links: Some(links), noise } => write!(f, "{}: {noise}", Links(links)),
             Self::ClockJump { node, ms } => write!(f, "the clock of {} leaps {ms} ms", name(*node)),
             Self::ClockDrift { node, ppm } => write!(f, "the clock of {} drifts by {ppm} ppm", name(*node)),
             Self::StoreCut { node } => write!(f, "{} cannot reach the store", name(*node)),
             Self::StoreMend { node } => write!(f, "{} can reach the store again", name(*node)),
-            Self::StoreNoise { node, noise } => write!(f, "{} to the store: {noise:?}", name(*node)),
+            Self::StoreNoise { node, noise } => write!(f, "{} to the store: {noise}", name(*node)),
             Self::StoreAway => f.write_str("the store is away"),
             Self::StoreBack => f.write_str("the store is back"),
             Self::SessionExpires { node } => write!(f, "the session of {} expires", name(*node)),
             Self::SessionsLinger { ms } => write!(f, "sessions linger for {ms} ms"),
-            Self::Damage(damage) => write!(f, "by hand: {damage:?}"),
+            Self::Damage(damage) => write!(f, "by hand: {damage}"),
             Self::Restore => f.write_str("the record is restored by the operator"),
             Self::Replay { to, count, lie } => {
                 write!(f, "{count} messages of the past for {}{}", name(*to), if *lie { ", with lies" } else { "" })

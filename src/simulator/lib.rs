@@ -4,6 +4,7 @@
 pub mod campaign;
 pub mod faults;
 pub mod invariants;
+pub mod limits;
 pub mod measures;
 pub mod notation;
 pub mod plan;
@@ -13,5 +14,6 @@ pub mod scenario;
 pub mod schedule;
 pub mod shrink;
 pub mod store;
+pub mod story;
 pub mod trace;
 pub mod world;

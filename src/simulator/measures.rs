@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::plan::HostNo;
 
 /// Writes come every 50 ms: only what is longer is a gap.
-const GAP_US: u64 = 150_000;
+pub(crate) const GAP_US: u64 = 150_000;
 
 /// A time in which no write of an owner was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

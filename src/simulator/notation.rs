@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use crate::faults::{Damage, Fault, Link, between, both_ways};
+use crate::limits::{MOST_MESSAGES, MOST_TIMES};
 use crate::plan::{HostNo, Noise, TimedFault, host_named, name};
 
 /// What is wrong with a fault in words, and what would be right.
@@ -71,7 +72,9 @@ fn taken(words: &mut Vec<&str>, word: &str) -> Result<Option<u64>, String> {
     Ok(Some(ms))
 }
 
-fn millis(text: &str) -> Result<u64, String> {
+/// # Errors
+/// It is no time like `500ms`, `2s` or `1m`, or longer than a day.
+pub fn millis(text: &str) -> Result<u64, String> {
     let bad = || format!("{text:?} is no time: write 500ms, 2s or 1m");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor = match &text[digits.len()..] {
@@ -117,11 +120,11 @@ fn faults(words: &[&str]) -> Result<Vec<Fault>, String> {
             per_node(nodes, &|node| Fault::ClockDrift { node, ppm })
         }
         ["replay", nodes, count] => {
-            let count = number(count)?;
+            let count = messages(count)?;
             per_node(nodes, &|to| Fault::Replay { to, count, lie: false })
         }
         ["lies", nodes, count] => {
-            let count = number(count)?;
+            let count = messages(count)?;
             per_node(nodes, &|to| Fault::Replay { to, count, lie: true })
         }
         _ => whole(words),
@@ -162,11 +165,20 @@ fn flap(words: &[&str]) -> Result<Vec<Fault>, String> {
         times = number(count)?;
         words.truncate(words.len() - 2);
     }
+    if every_ms == 0 || !(1..=MOST_TIMES).contains(&times) {
+        return Err(format!("a link flaps 1 to {MOST_TIMES} times, each 1 ms or longer"));
+    }
     Ok(vec![Fault::Flap { links: all_links(&words)?, every_ms, times }])
 }
 
 fn number<N: FromStr>(text: &str) -> Result<N, String> {
     text.parse().map_err(|_| format!("{text:?} is no number that fits here"))
+}
+
+fn messages(text: &str) -> Result<u32, String> {
+    Some(number(text)?)
+        .filter(|count| *count <= MOST_MESSAGES)
+        .ok_or_else(|| format!("{MOST_MESSAGES} messages at most"))
 }
 
 fn letters(text: &str) -> Result<Vec<HostNo>, String> {

@@ -167,21 +167,4 @@ impl Plan {
     pub fn tampers(&self) -> bool {
         self.faults.iter().any(|timed| timed.fault.tampers())
     }
-
-    /// # Errors
-    /// What is wrong with a plan that was written by hand.
-    pub fn validate(&self) -> Result<(), String> {
-        if self.hosts.is_empty() || self.hosts.len() > MOST_HOSTS {
-            return Err(format!("{} hosts; there are 1 to {MOST_HOSTS}", self.hosts.len()));
-        }
-        if self.survive_from_ms.is_some() && self.hosts.len() < 2 {
-            return Err("one node does not survive all".into());
-        }
-        for timed in &self.faults {
-            if let Some(host) = timed.fault.hosts().into_iter().find(|host| *host >= self.hosts.len()) {
-                return Err(format!("a fault of {}, but there are {} hosts", name(host), self.hosts.len()));
-            }
-        }
-        Ok(())
-    }
 }

@@ -71,9 +71,15 @@ impl Scenario {
         self
     }
 
-    pub fn run(mut self, watching: Watching) -> Outcome {
+    /// What is run, and when the faults begin.
+    pub fn into_plan(mut self) -> (Plan, u64) {
         self.plan.end_ms = self.from_ms + self.lasts_ms;
-        Outcome { report: run(&self.plan, watching), from_ms: self.from_ms }
+        (self.plan, self.from_ms)
+    }
+
+    pub fn run(self, watching: Watching) -> Outcome {
+        let (plan, from_ms) = self.into_plan();
+        Outcome { report: run(&plan, watching), from_ms }
     }
 }
 

@@ -17,6 +17,12 @@ pub enum Note {
     Started(NodeId),
     Reincarnated(NodeId),
     Exited(Exit),
+    /// Its process was killed, or its host is gone.
+    Killed,
+    Frozen,
+    Continued,
+    /// Whom it accuses from now on.
+    Accuses(Vec<NodeId>),
     Decided(Box<Decision>),
     Status(Status),
     Warned(Warning),
@@ -51,6 +57,10 @@ impl fmt::Display for Line {
             Note::Started(id) => write!(f, "starts as {id}"),
             Note::Reincarnated(id) => write!(f, "begins anew as {id}"),
             Note::Exited(exit) => write!(f, "ends: {exit:?}"),
+            Note::Killed => f.write_str("is killed"),
+            Note::Frozen => f.write_str("is frozen"),
+            Note::Continued => f.write_str("continues"),
+            Note::Accuses(whom) => write!(f, "accuses {whom:?}"),
             Note::Decided(d) => write!(f, "decides {:?} because {:?}, stable {}", d.action, d.because, d.stable),
             Note::Status(s) => write!(
                 f,
@@ -120,6 +130,11 @@ impl Trace {
             self.lines.pop_front();
         }
         self.lines.push_back(Line { at_us, host, note: note() });
+    }
+
+    /// Whether lines are kept.
+    pub fn keeps(&self) -> bool {
+        self.keep != Keep::Nothing
     }
 
     pub fn sum(&self) -> u64 {

@@ -7,6 +7,7 @@ mod config;
 mod context;
 mod job;
 mod servers;
+mod simulate;
 mod support;
 mod token;
 mod user;

@@ -4,5 +4,7 @@ mod bad_input;
 mod cost;
 mod determinism;
 mod fixture;
+mod pictures;
 mod scenarios;
 mod seeds;
+mod story;

@@ -15,7 +15,7 @@ const DOORS: [(&str, &[&str]); 13] = [
     ("jobs", &["core", "api", "ports", "runtime", "cluster", "config"]),
     ("service", &["core", "api", "ports", "runtime", "cluster", "jobs", "config"]),
     ("http", &["service", "api", "runtime", "config", "core"]),
-    ("cli", &["api", "config", "core", "service", "runtime"]),
+    ("cli", &["api", "config", "core", "service", "runtime", "simulator"]),
     ("shim", &["api", "config", "runtime"]),
     // A package of its own, which sees the package of core/cluster.
     ("simulator", &[]),

@@ -112,7 +112,11 @@ pub enum BadDump {
 /// # Errors
 /// The text is no dump.
 pub fn replay(dump: &str) -> Result<Replay, BadDump> {
-    let bad = |line: usize, why: serde_json::Error| BadDump::Line { line, why: why.to_string() };
+    let bad = |line: usize, why: serde_json::Error| BadDump::Line {
+        line,
+        // Each line is read on its own.
+        why: why.to_string().replace(" at line 1 column ", ", column "),
+    };
     let mut lines = (1..).zip(dump.lines());
     let (_, first) = lines.next().ok_or(BadDump::Short)?;
     let header: Header = serde_json::from_str(first).map_err(|why| bad(1, why))?;

@@ -78,6 +78,8 @@ pub struct Process {
     /// What was last seen of the node.
     pub life: Life,
     pub epoch: Option<Epoch>,
+    /// Whom it accuses, if that is traced.
+    pub accuses: Vec<NodeId>,
 }
 
 impl Process {
@@ -97,6 +99,7 @@ impl Process {
             wrote: false,
             life: Life::Seeking,
             epoch: None,
+            accuses: Vec::new(),
         }
     }
 

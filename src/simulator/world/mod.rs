@@ -58,6 +58,8 @@ pub struct World {
     at: BTreeMap<Address, HostNo>,
     runs: u32,
     healed: bool,
+    /// Faults before this one flap no more.
+    mended: usize,
 }
 
 impl World {
@@ -78,6 +80,7 @@ impl World {
             at: hosts.iter().enumerate().map(|(no, host)| (host.address.clone(), no)).collect(),
             runs: 0,
             healed: false,
+            mended: 0,
             hosts,
             plan,
         };

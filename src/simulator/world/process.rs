@@ -140,6 +140,14 @@ impl World {
                 self.ledger.adopted(self.now, &process.id, record);
             }
         }
+        if self.trace.keeps() {
+            let own = node.view().accusations.iter().filter(|(observer, _)| *observer == process.id);
+            let accuses: Vec<NodeId> = own.map(|(_, subject)| subject.clone()).collect();
+            if accuses != process.accuses {
+                process.accuses.clone_from(&accuses);
+                self.trace.note(self.now, Some(run.host), || Note::Accuses(accuses));
+            }
+        }
     }
 
     fn perform(&mut self, run: RunNo, effect: Effect) {
@@ -236,6 +244,7 @@ impl World {
         }
         self.hosts[host].powered = powered;
         self.hosts[host].crashes += 1;
+        self.trace.note(self.now, Some(host), || Note::Killed);
         self.end_process(host);
         if restarts {
             self.restart_later(host);
@@ -246,6 +255,7 @@ impl World {
         let Some(process) = self.hosts[host].process.as_mut().filter(|process| !process.frozen) else { return };
         process.frozen = true;
         process.wake_ms = u64::MAX;
+        self.trace.note(self.now, Some(host), || Note::Frozen);
         if clock_too {
             self.hosts[host].clock.stop(self.now, true);
         }
@@ -260,6 +270,7 @@ impl World {
         let run = process.run;
         let waiting = process.take_inbox();
         let running = process.running;
+        self.trace.note(self.now, Some(host), || Note::Continued);
         self.contact_changed(host);
         let wake_first = self.random.chance(500);
         if let Some(term) = running {

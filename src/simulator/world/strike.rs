@@ -33,7 +33,10 @@ impl World {
             Fault::Noise { links, noise } => self.noise(links.as_deref(), noise),
             Fault::ClockJump { node, ms } => self.clock(node, |clock, now| clock.leap(now, ms)),
             Fault::ClockDrift { node, ppm } => self.clock(node, |clock, now| clock.drift(now, ppm)),
-            Fault::MendAll => self.heal(),
+            Fault::MendAll => {
+                self.mended = number;
+                self.mend_all();
+            }
             _ => self.strike_store(fault),
         }
     }
@@ -108,7 +111,7 @@ impl World {
     /// The links of a flapping fault change for the `turn`th time: cut, mended, cut, …
     pub(super) fn flap(&mut self, number: usize, turn: u32) {
         let Fault::Flap { links, every_ms, times } = self.plan.faults[number].fault.clone() else { return };
-        if self.healed {
+        if self.healed || number < self.mended {
             return;
         }
         if turn.is_multiple_of(2) && turn < 2 * times {
@@ -144,10 +147,17 @@ impl World {
         }
     }
 
-    /// All is mended, and what may return returns.
+    /// The faults are over: from now on it is judged whether all is well.
     pub(super) fn heal(&mut self) {
         self.trace.note(self.now, None, || Note::Healed);
         self.healed = true;
+        self.mend_all();
+        self.ledger.healed(self.now);
+        self.after_us(0, Item::Judge);
+    }
+
+    /// All is mended, and what may return returns.
+    fn mend_all(&mut self) {
         let hosts = self.hosts.len();
         let usual = self.network.usual().healed();
         for (from, to) in (0..hosts).flat_map(|from| (0..hosts).map(move |to| (from, to))) {
@@ -166,7 +176,5 @@ impl World {
                 self.after_us(0, item);
             }
         }
-        self.ledger.healed(self.now);
-        self.after_us(0, Item::Judge);
     }
 }

@@ -22,6 +22,8 @@ impl Node {
         }
         if self.life == Life::Joining && here {
             self.become_(Life::Member);
+            // It pings from now on: that it heard nobody before says nothing.
+            self.reach.forgive(self.now);
             if std::mem::take(&mut self.leave_wanted) {
                 self.begin_to_leave();
             }
