@@ -264,6 +264,25 @@ impl JobRecord {
         record
     }
 
+    /// The record as stored, or that of memory when all that it knows beyond is that the same attempt runs: memory
+    /// follows the store, so what it says otherwise may be over.
+    #[must_use]
+    pub fn or_running(self, active: Option<Self>) -> Self {
+        let runs = |active: &Self| {
+            active.state == JobState::Running
+                && self.state == JobState::Started
+                && active.attempts.len() == self.attempts.len()
+        };
+        active.filter(runs).unwrap_or(self)
+    }
+
+    /// When its present attempt began, or its wait for the next.
+    pub fn present_attempt_ms(&self) -> i64 {
+        let Some(last) = self.attempts.last() else { return self.started_ms };
+        // As long as it waits, it has the assignment of the lost attempt.
+        self.assigned_ms.filter(|at| *at != last.started_ms).unwrap_or(last.ended_ms)
+    }
+
     /// The record of a job that is given to another attempt.
     pub fn again(&self, attempt: u32, now_ms: i64) -> Self {
         Self { state: JobState::Started, attempt, assigned_ms: Some(now_ms), ..self.clone() }
@@ -305,6 +324,44 @@ mod tests {
         assert_eq!(read(r#"{"message":"m","class":"C","stack":null}"#), "C: m");
         assert_eq!(read(r#"{"message":"m","class":"C"}"#), "C: m");
         assert_eq!(read(r#"{"message":"m","class":"C","stack":"s"}"#), "s");
+    }
+
+    fn started() -> JobRecord {
+        serde_json::from_value(serde_json::json!({
+            "id": "1", "class-path": "a.B", "context": "c", "context-id": "2", "attempt": 1, "state": "STARTED",
+            "started-ms": 10, "binaries": [], "principal": "anonymous",
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn that_an_attempt_runs_is_known_in_memory_only_and_everything_else_from_the_store() {
+        let stored = started();
+        let runs = JobRecord { state: JobState::Running, ..stored.clone() };
+        let lost = runs.lost("n", "gone", None, 20);
+        let again = lost.again(2, 30);
+        let runs_again = JobRecord { state: JobState::Running, ..again.clone() };
+        for (stored, active, told) in [
+            (&stored, None, &stored),
+            (&stored, Some(&runs), &runs),
+            (&lost, Some(&runs), &lost),
+            (&again, Some(&runs), &again),
+            (&again, Some(&lost), &again),
+            (&again, Some(&runs_again), &runs_again),
+        ] {
+            assert_eq!(&stored.clone().or_running(active.cloned()), told);
+        }
+    }
+
+    #[test]
+    fn an_attempt_begins_when_it_is_given_to_a_driver_and_until_then_the_last_has_ended() {
+        let first = started();
+        let waits = first.lost("n", "gone", None, 20);
+        let second = waits.again(2, 30);
+        let waits_again = second.lost("n", "gone", None, 40);
+        let third = waits_again.again(3, 50);
+        let began = [first, waits, second, waits_again, third].map(|job| job.present_attempt_ms());
+        assert_eq!(began, [10, 20, 30, 40, 50]);
     }
 
     #[test]

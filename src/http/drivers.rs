@@ -14,7 +14,9 @@ use tokio::sync::mpsc;
 use super::error::HttpError;
 use super::{answer, body};
 use crate::api::driver::MAX_MESSAGE_BYTES;
-use crate::api::driver::attach::{FromShim, HELLO_WITHIN_MS, Hello, PING_EVERY_MS, SILENT_AFTER_MS, close};
+use crate::api::driver::attach::{
+    FromShim, HELLO_WITHIN_MS, Hello, MAX_STRANGER_BYTES, PING_EVERY_MS, SILENT_AFTER_MS, close,
+};
 use crate::service::{AttachRefusal, Attached, Frame, Service, ServiceError};
 
 /// Frames for one driver that wait to be sent; beyond, the connection is given up.
@@ -27,12 +29,13 @@ const BATCH: usize = 256;
 pub async fn attach(
     State(service): State<Service>,
     Path(context): Path<String>,
+    headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    upgrade
-        .max_message_size(MAX_MESSAGE_BYTES)
-        .max_frame_size(MAX_MESSAGE_BYTES)
-        .on_upgrade(move |socket| hold(service, context, socket))
+    // A message is held in memory while it comes: from strangers, who may be many, only a small one.
+    let known = secret(&headers).is_ok_and(|secret| service.knows_driver(&context, secret));
+    let most = if known { MAX_MESSAGE_BYTES } else { MAX_STRANGER_BYTES };
+    upgrade.max_message_size(most).max_frame_size(most).on_upgrade(move |socket| hold(service, context, socket))
 }
 
 async fn hold(service: Service, context: String, mut socket: WebSocket) {

@@ -65,7 +65,7 @@ fn attempts(record: &JobRecord, timeline: &timeline::Timeline) -> Vec<Attempt> {
             phases: course.map(|course| phases(course.phases())).unwrap_or_default(),
         });
     }
-    let start_ms = record.attempts.last().map_or(record.started_ms, |last| last.ended_ms);
+    let start_ms = record.present_attempt_ms();
     attempts.push(Attempt {
         number: attempts.len() as u32 + 1,
         attempt: record.attempt,

@@ -90,6 +90,12 @@ impl Service {
         })
     }
 
+    /// Whether this is the secret of the present attempt of the context.
+    #[must_use]
+    pub fn knows_driver(&self, context_id: &str, secret: &str) -> bool {
+        self.contexts.registry().with_id(context_id).is_some_and(|handle| handle.knows_secret(secret))
+    }
+
     /// Parts from all drivers, once each has what was to be sent to it. The last thing before the end of the process: a
     /// driver that missed that its context is over would look for a server for a long time.
     pub async fn detach_drivers(&self) {
@@ -146,7 +152,6 @@ impl Service {
     }
 
     fn permit_driver(&self, context_id: &str, secret: &str) -> Result<(), ServiceError> {
-        let known = self.contexts.registry().with_id(context_id).is_some_and(|h| h.knows_secret(secret));
-        if known { Ok(()) } else { Err(ServiceError::Forbidden("a driver's blobs")) }
+        if self.knows_driver(context_id, secret) { Ok(()) } else { Err(ServiceError::Forbidden("a driver's blobs")) }
     }
 }

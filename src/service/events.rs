@@ -195,7 +195,7 @@ impl Stream {
                 // Before the store is read: a job that is not active (any more) has its end there.
                 let active = self.service.active.get(&id);
                 records.job(&id).await?.map(|stored| {
-                    let job = if stored.state.has_ended() { stored } else { active.unwrap_or(stored) };
+                    let job = stored.or_running(active);
                     self.filter.wants_job(&job).then(|| Event::Job(Box::new(job), cursor))
                 })
             }

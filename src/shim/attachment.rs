@@ -44,6 +44,7 @@ enum State {
 
 pub struct Attachment {
     path: String,
+    secret: String,
     trust: Option<PathBuf>,
     servers: Vec<String>,
     /// Index of the server that is tried or attached.
@@ -68,9 +69,10 @@ struct Connection {
 
 impl Attachment {
     /// `servers` are base URLs; `trust` is the file of those that may be trusted for `https:`.
-    pub fn new(context: &str, servers: Vec<String>, trust: Option<PathBuf>) -> Self {
+    pub fn new(context: &str, secret: &str, servers: Vec<String>, trust: Option<PathBuf>) -> Self {
         Self {
             path: format!("/v1/drivers/{context}/attach"),
+            secret: secret.to_owned(),
             trust,
             servers,
             current: 0,
@@ -170,8 +172,8 @@ impl Attachment {
         match &mut self.state {
             State::Pausing if now >= self.deadline => {
                 let server = self.servers.get(self.current).cloned().unwrap_or_default();
-                let (path, trust) = (self.path.clone(), self.trust.clone());
-                let connecting = async move { connect(&server, &path, trust.as_deref()).await };
+                let (path, secret, trust) = (self.path.clone(), self.secret.clone(), self.trust.clone());
+                let connecting = async move { connect(&server, &path, &secret, trust.as_deref()).await };
                 self.state = State::Connecting(tokio::spawn(connecting));
                 None
             }
@@ -339,7 +341,7 @@ mod tests {
     }
 
     fn attachment() -> Attachment {
-        Attachment::new("c", ["http://a", "http://b", "http://c"].map(String::from).into(), None)
+        Attachment::new("c", "s", ["http://a", "http://b", "http://c"].map(String::from).into(), None)
     }
 
     /// Open since `now`; the server is the listener, which says nothing.

@@ -9,6 +9,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use tokio_util::either::Either;
@@ -21,17 +23,17 @@ const WITHIN: Duration = Duration::from_secs(5);
 pub type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 pub type Socket = WebSocketStream<Stream>;
 
-/// `server` is a base URL; `trust` a file of those that may be trusted for `https:`.
+/// `server` is a base URL; `secret` the attempt's; `trust` a file of those that may be trusted for `https:`.
 ///
 /// # Errors
 /// In words, with the server's URL.
-pub async fn connect(server: &str, path: &str, trust: Option<&Path>) -> Result<Socket, String> {
-    let answer = tokio::time::timeout(WITHIN, open(server, path, trust)).await;
+pub async fn connect(server: &str, path: &str, secret: &str, trust: Option<&Path>) -> Result<Socket, String> {
+    let answer = tokio::time::timeout(WITHIN, open(server, path, secret, trust)).await;
     let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {} s", WITHIN.as_secs())));
     answer.map_err(|reason| format!("{server}: {reason}"))
 }
 
-async fn open(server: &str, path: &str, trust: Option<&Path>) -> Result<Socket, String> {
+async fn open(server: &str, path: &str, secret: &str, trust: Option<&Path>) -> Result<Socket, String> {
     let text = |error: &dyn std::error::Error| error.to_string();
     let (secure, rest) = match (server.strip_prefix("https://"), server.strip_prefix("http://")) {
         (Some(rest), _) => (true, rest),
@@ -40,7 +42,9 @@ async fn open(server: &str, path: &str, trust: Option<&Path>) -> Result<Socket, 
     };
     let scheme = if secure { "wss" } else { "ws" };
     let request = format!("{scheme}://{}{path}", rest.trim_end_matches('/')).into_client_request();
-    let request = request.map_err(|e| text(&e))?;
+    let mut request = request.map_err(|e| text(&e))?;
+    let bearer = HeaderValue::try_from(format!("Bearer {secret}")).map_err(|e| text(&e))?;
+    request.headers_mut().insert(AUTHORIZATION, bearer);
     let host = request.uri().host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = request.uri().port_u16().unwrap_or(if secure { 443 } else { 80 });
     let stream = TcpStream::connect((host.as_str(), port)).await.map_err(|e| text(&e))?;

@@ -104,7 +104,12 @@ impl Shell {
             report: Report::open(directory),
             ledger: Ledger::new(spec.max_jobs),
             effects: Vec::new(),
-            attachment: Attachment::new(&spec.context, spec.servers.clone(), spec.trust.clone().map(PathBuf::from)),
+            attachment: Attachment::new(
+                &spec.context,
+                &spec.secret,
+                spec.servers.clone(),
+                spec.trust.clone().map(PathBuf::from),
+            ),
             announced: Announced::new(directory),
             driver: Driver::none(),
             files: JobFiles::new(directory, spec.limits.job_log_bytes)?,

@@ -217,7 +217,9 @@ class Session:
                     return
                 continue
             if not self._closing:
-                self._lost("the JVM of Spark has ended with status %d" % process.returncode)
+                status = process.returncode
+                how = "ended with status %d" % status if status >= 0 else "been killed by signal %d" % -status
+                self._lost("the JVM of Spark has %s" % how)
             return
 
     def _is_stopped(self):

@@ -16,6 +16,8 @@ pub mod close {
 
 /// Time for `hello` after the WebSocket is open, in ms.
 pub const HELLO_WITHIN_MS: u64 = 5_000;
+/// The largest message of a peer that did not show the attempt's secret as it opened the connection.
+pub const MAX_STRANGER_BYTES: usize = 64 << 10;
 /// Time between two pings, in ms.
 pub const PING_EVERY_MS: u64 = 5_000;
 /// A peer that was silent for so long is dropped, in ms.

@@ -319,6 +319,24 @@ async fn doyen_watch_misses_nothing_when_the_server_is_killed_and_started_again(
 }
 
 #[tokio::test]
+async fn of_a_job_that_lost_its_driver_the_last_that_is_told_is_that_it_waits() {
+    let server = Server::with_context(&["contexts.supervise=true"]).await;
+    let gate = server.gate("gate");
+    let mut events = Events::open(&server, "?types=job").await;
+    let mut until = async |state: &str, id: &str| {
+        events.until(|(_, data)| data["jobId"] == id && data["status"] == state).await;
+    };
+    let waits = server.job_with("WaitsOnce", &gate.config(), "&retries=1&retry-backoff=1m").await;
+    gate.reached().await;
+    until("RUNNING", &waits).await;
+    server.place().driver().kill_main();
+    // What memory knew of it was told instead, sometimes, and nothing after it.
+    until("RESTARTING", &waits).await;
+    assert_eq!(server.delete(&format!("/jobs/{waits}")).await.json(200)["status"], "KILLED");
+    until("KILLED", &waits).await;
+}
+
+#[tokio::test]
 async fn a_reader_that_takes_nothing_costs_nothing_and_catches_up() {
     let server = Server::with_context(&[]).await;
     let mut slow = Events::open(&server, "?types=job").await;

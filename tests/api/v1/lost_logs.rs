@@ -81,7 +81,7 @@ async fn a_job_that_is_killed_with_its_machine_ends_in_error_with_its_log() {
 #[tokio::test]
 async fn a_driver_that_ended_without_a_server_leaves_the_log_to_the_next() {
     let listen = format!("127.0.0.1:{}", fixed_port());
-    let settings = ["contexts.orphan-timeout=\"1s\"", "contexts.fence-wait=\"2s\""];
+    let settings = ["contexts.orphan-timeout=\"10s\"", "contexts.fence-wait=\"11s\""];
     let server = Server::at(Place::new(), &listen, &settings);
     server.upload("jobs", WHEEL, jobs()).await.is_success(201);
     server.open("c").await;
