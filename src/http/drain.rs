@@ -43,7 +43,7 @@ impl Drain {
     /// The answer to a request, which is under way until its last byte; during a stop the last of its connection.
     pub fn finish(&self, response: Response, token: Option<TaskTrackerToken>) -> Response {
         let mut response = match token {
-            Some(token) => response.map(|body| Body::new(UnderWay { body, _token: token })),
+            Some(token) => until_last_byte(response, token),
             None => response,
         };
         // Not for an upgrade, whose `Connection` says something else.
@@ -79,12 +79,17 @@ pub fn refusal() -> Response {
     response
 }
 
-struct UnderWay {
-    body: Body,
-    _token: TaskTrackerToken,
+/// The answer, which holds something until its last byte is sent.
+pub fn until_last_byte<T: Send + Unpin + 'static>(response: Response, held: T) -> Response {
+    response.map(|body| Body::new(Holding { body, _held: held }))
 }
 
-impl HttpBody for UnderWay {
+struct Holding<T> {
+    body: Body,
+    _held: T,
+}
+
+impl<T: Unpin> HttpBody for Holding<T> {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -20,6 +20,7 @@ mod logs;
 mod metrics;
 mod openapi;
 mod params;
+mod resting;
 mod results;
 mod router;
 mod secure;

@@ -13,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -22,6 +22,7 @@ use super::authentication::Peer;
 use super::browser::{self, Counts, Foreign, Names};
 use super::drain::{self, Drain};
 use super::params::pairs;
+use super::resting::{Resting, Seat};
 use super::secure::{self, ClientName};
 use super::{answer, unread};
 use crate::api::rest::Answer;
@@ -91,14 +92,19 @@ pub async fn serve(
     let door = Door { router, requests, certificate_required, names, host_counts, settings, drain: drain.clone() };
     // Cancelled when only connections at rest are left, and drivers' transfers.
     let closing = CancellationToken::new();
+    let resting = Resting::default();
     let accepting = async {
         loop {
-            let (stream, permit) = accept(&listener, &connections).await;
+            let (stream, permit) = accept(&listener, &connections, &resting).await;
             // Small answers must not wait for a full packet. A socket that is dead already fails later.
             let _ = stream.set_nodelay(true);
-            let (door, tls, closing) = (door.clone(), tls.clone(), closing.clone());
+            let (door, tls, closing, seat) = (door.clone(), tls.clone(), closing.clone(), resting.enter());
             tracker.spawn(async move {
-                hold(stream, tls, door, closing).await;
+                tokio::select! {
+                    () = hold(stream, tls, door, closing, seat.clone()) => {}
+                    () = seat.cut() => tracing::debug!("a connection at rest made room for another"),
+                }
+                seat.leave();
                 drop(permit);
             });
         }
@@ -125,7 +131,7 @@ async fn drained(drain: &Drain, grace: Duration) -> Duration {
 }
 
 /// One connection, until either side ends it.
-async fn hold(stream: TcpStream, tls: Option<Renewed>, door: Door, closing: CancellationToken) {
+async fn hold(stream: TcpStream, tls: Option<Renewed>, door: Door, closing: CancellationToken, seat: Seat) {
     let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
     let opened = tokio::select! {
         opened = secure::open(stream, tls.as_ref()) => opened,
@@ -141,7 +147,8 @@ async fn hold(stream: TcpStream, tls: Option<Renewed>, door: Door, closing: Canc
         if let Some(client) = &client {
             request.extensions_mut().insert(client.clone());
         }
-        answer_one(door.clone(), request)
+        let (door, risen) = (door.clone(), seat.rise());
+        async move { answer_one(door, request).await.map(|response| drain::until_last_byte(response, risen)) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -164,11 +171,18 @@ async fn hold(stream: TcpStream, tls: Option<Renewed>, door: Door, closing: Canc
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
-) -> (TcpStream, tokio::sync::OwnedSemaphorePermit) {
+    resting: &Resting,
+) -> (TcpStream, OwnedSemaphorePermit) {
     loop {
-        let permit = Arc::clone(connections).acquire_owned().await.expect("never closed");
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
+            Ok((stream, _)) => {
+                // Without one at rest, all are at work: this one waits.
+                if connections.available_permits() == 0 {
+                    resting.make_room();
+                }
+                let permit = Arc::clone(connections).acquire_owned().await.expect("never closed");
+                return (stream, permit);
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -126,10 +126,24 @@ async fn a_star_is_any_origin_and_is_echoed() {
 }
 
 #[tokio::test]
-async fn more_connections_than_may_be_open_wait() {
+async fn connections_that_ask_nothing_make_room_for_those_that_do() {
+    let server = Server::with(&["http.max-connections=2"]);
+    let mut silent = Vec::new();
+    for begun in ["", "GET /ping HTTP/1.1\r\nhost:", "GET /ping HTTP/1.1\r\nhost: localhost\r\n\r\n", ""] {
+        let mut connection = Connection::to(&server).await;
+        connection.send(begun).await;
+        silent.push(connection);
+    }
+    for _ in 0..5 {
+        assert_eq!(server.get("/ping").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn more_connections_than_may_be_at_work_wait() {
     let server = Server::with(&["http.max-connections=1"]);
     let mut first = Connection::to(&server).await;
-    first.send("GET /ping HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    first.send("GET /v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     first.answer().await;
     let mut second = Connection::to(&server).await;
     second.send("GET /ping HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
