@@ -156,8 +156,8 @@ impl Contexts {
     /// When the store cannot be read.
     pub async fn start(shared: Shared) -> Result<Self, String> {
         let registry = shared.registry.clone();
-        let name = Some("context-supervisor".to_owned());
-        let (supervisor, _) = Actor::spawn(name, Supervisor, shared).await.map_err(|e| e.to_string())?;
+        // Unnamed: names are the process's, and tests run several.
+        let (supervisor, _) = Actor::spawn(None, Supervisor, shared).await.map_err(|e| e.to_string())?;
         tokio::spawn(tick(registry.clone()));
         Ok(Self { supervisor, registry })
     }

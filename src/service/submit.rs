@@ -19,6 +19,9 @@ use crate::jobs::context::{ContextMessage, NoReservation};
 use crate::jobs::{Assigned, Claim, ContextHandle, Ended, StoreError};
 use crate::runtime::{clock, random};
 
+/// A context's actor comes within milliseconds of its record; two seconds are for a machine that hangs.
+const APPEARS_PAUSE: Duration = Duration::from_millis(5);
+const APPEARS_TRIES: u32 = 400;
 /// How long a job waits for a driver that is just attaching to another connection.
 const ATTACH_PATIENCE: Duration = Duration::from_secs(5);
 /// Tries to record a job whose driver attached anew, or whose binary was replaced, in that very moment.
@@ -111,7 +114,7 @@ impl Service {
         retry: &Retry,
     ) -> Result<Arc<ContextHandle>, ServiceError> {
         if let Some(name) = &submission.context {
-            let handle = self.contexts.registry().named(&self.full_name(who, name));
+            let handle = self.live(&self.full_name(who, name)).await?;
             let handle = handle.ok_or_else(|| ServiceError::ContextNotFound(name.clone()))?;
             if !handle.is_supervised && life::insists(&submission.retry, &submission.body, retry) {
                 return Err(ServiceError::RetriesUnsupervised(name.clone()));
@@ -125,6 +128,21 @@ impl Service {
         // A job that is to run again when it is lost wants its context back.
         let supervise = self.config.contexts.supervise || !retry.is_none();
         self.create_ad_hoc(who, id, name, settings::wished_by_job(&submission.body), supervise).await
+    }
+
+    /// The live context of that name. Its record is there a moment before its actor: who has read of it waits for that.
+    async fn live(&self, name: &str) -> Result<Option<Arc<ContextHandle>>, ServiceError> {
+        for _ in 0..APPEARS_TRIES {
+            if let Some(handle) = self.contexts.registry().named(name) {
+                return Ok(Some(handle));
+            }
+            let recorded = self.records.context_named(name).await?;
+            if recorded.is_none_or(|context| context.state.has_ended()) {
+                return Ok(None);
+            }
+            tokio::time::sleep(APPEARS_PAUSE).await;
+        }
+        Ok(None)
     }
 
     async fn record_and_run(
