@@ -82,6 +82,10 @@ fn failure(error: &StartError) -> Failure {
             .hint("see `tls.certificate`, `tls.key` and `tls.client-ca` of the configuration"),
         StartError::Users(error) => Failure::new(Exit::ConfigInvalid, error.to_string())
             .hint("`doyen config check` looks at the users file too; `doyen user add` writes one"),
+        StartError::ZooKeeper(error) => {
+            let exit = if error.is_of_configuration() { Exit::ConfigInvalid } else { Exit::ServerFailed };
+            Failure::new(exit, error.to_string()).hint("see `zookeeper` in the configuration")
+        }
         StartError::Other(error) => Failure::new(Exit::ServerFailed, format!("{error:#}")),
     }
 }

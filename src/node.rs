@@ -13,13 +13,14 @@ use doyen::adapters::embedded::data_dir::DataDir;
 use doyen::adapters::outbound::HttpOutbound;
 use doyen::adapters::process::ProcessLauncher;
 use doyen::adapters::users_file::{UsersFile, UsersFileError};
-use doyen::config::{Config, Tls};
+use doyen::adapters::zookeeper::{Options, Owner, ZooKeeperStore};
+use doyen::config::{Config, Metadata, Tls};
 use doyen::http;
 use doyen::jobs::callbacks::{Callbacks, Secrets};
 use doyen::jobs::context::Shared;
 use doyen::jobs::supervisor::stop_and_wait;
 use doyen::jobs::{ActiveJobs, Contexts, Records, Retention};
-use doyen::ports::{BinaryStore, Outbound, UserDirectory};
+use doyen::ports::{BinaryStore, MetaStore, Outbound, UserDirectory};
 use doyen::runtime::tls;
 use doyen::service::{Parts, Service};
 use tokio::net::TcpListener;
@@ -37,6 +38,8 @@ pub enum StartError {
     Listen { address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Users(#[from] UsersFileError),
+    #[error(transparent)]
+    ZooKeeper(#[from] doyen::adapters::zookeeper::OpenError),
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
 }
@@ -136,8 +139,7 @@ async fn build(
     users: Option<Arc<dyn UserDirectory>>,
     serving: watch::Receiver<bool>,
 ) -> Result<(Service, Contexts), StartError> {
-    let store = EmbeddedStore::open(&data_dir.meta(), config.store.cache_bytes).context("cannot open the metadata")?;
-    let records = Records::new(Arc::new(store));
+    let records = Records::new(metadata(config, data_dir).await?);
     let blobs: Arc<dyn BinaryStore> =
         Arc::new(ObjectBinaryStore::open_local(&data_dir.blobs()).context("cannot open the binaries")?);
     let outbound: Arc<dyn Outbound> = Arc::new(HttpOutbound::new(config.security.clone()));
@@ -180,6 +182,31 @@ async fn build(
         retention,
     };
     Ok((Service::new(parts), contexts))
+}
+
+async fn metadata(config: &Config, data_dir: &DataDir) -> Result<Arc<dyn MetaStore>, StartError> {
+    if config.store.metadata == Metadata::Embedded {
+        let store = EmbeddedStore::open(&data_dir.meta(), config.store.cache_bytes);
+        return Ok(Arc::new(store.context("cannot open the metadata")?));
+    }
+    if data_dir.meta().exists() {
+        tracing::warn!(file = %data_dir.meta().display(), "its records are not used: `store.metadata` is \"zookeeper\"");
+    }
+    let settings = &config.zookeeper;
+    let auth = settings.auth_file.as_ref().map(|file| {
+        let read = std::fs::read_to_string(file).map(|auth| auth.trim().to_owned());
+        read.with_context(|| format!("cannot read `zookeeper.auth-file` {}", file.display()))
+    });
+    let owner = Owner::of(data_dir.root(), &config.node.name).context("cannot give the data directory an identity")?;
+    let options = Options {
+        servers: settings.servers.clone(),
+        chroot: settings.chroot.clone(),
+        session_timeout: settings.session_timeout,
+        commit_timeout: settings.commit_timeout,
+        auth: auth.transpose()?,
+        owner: Some(owner),
+    };
+    Ok(Arc::new(ZooKeeperStore::open(options).await?))
 }
 
 /// Where drivers on this machine reach a listener, which may listen everywhere.

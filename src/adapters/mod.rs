@@ -10,6 +10,7 @@ pub mod memory;
 pub mod outbound;
 pub mod process;
 pub mod users_file;
+pub mod zookeeper;
 
 /// Lower-case hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {

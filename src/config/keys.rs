@@ -5,7 +5,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, Visitor
 
 use super::schema::{
     Callbacks, Config, Contexts, Driver, Events, Hocon, Http, Idempotency, Jobs, Log, Node, Retention, Security, Store,
-    Tls,
+    Tls, ZooKeeper,
 };
 
 /// What may stand at a path.
@@ -84,6 +84,7 @@ fn keys(section: &str) -> &'static [&'static str] {
         "idempotency" => fields::<Idempotency>(),
         "retention" => fields::<Retention>(),
         "events" => fields::<Events>(),
+        "zookeeper" => fields::<ZooKeeper>(),
         _ => &[],
     }
 }

@@ -19,7 +19,7 @@ mod tests {
 
     #[test]
     fn keys_without_a_default_stand_as_comments() {
-        for line in ["# directory = ", "# log-bytes = ", "# users-file = ", "# audit-file = "] {
+        for line in ["# directory = ", "# log-bytes = ", "# users-file = ", "# audit-file = ", "# auth-file = "] {
             assert!(reference().contains(&format!("\n{line}")), "{line}");
         }
     }

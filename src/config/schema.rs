@@ -24,6 +24,7 @@ pub struct Config {
     pub idempotency: Idempotency,
     pub retention: Retention,
     pub events: Events,
+    pub zookeeper: ZooKeeper,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -165,6 +166,8 @@ pub struct Driver {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Store {
+    /// Where records are kept.
+    pub metadata: Metadata,
     /// Memory for pages of the embedded database.
     pub cache_bytes: usize,
     /// The binaries that each driver keeps beside it.
@@ -423,6 +426,7 @@ impl Default for Drivers {
 impl Default for Store {
     fn default() -> Self {
         Self {
+            metadata: Metadata::Embedded,
             cache_bytes: 32 * MIB as usize,
             driver_cache_bytes: GIB,
             max_unpacked_bytes: 4 * GIB,
@@ -510,5 +514,43 @@ impl Default for Retention {
 impl Default for Events {
     fn default() -> Self {
         Self { max_streams: 256, heartbeat: 15 * SECOND, stalled_after: 60 * SECOND }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Metadata {
+    /// In the data directory.
+    #[default]
+    Embedded,
+    ZooKeeper,
+}
+
+/// Used with `store.metadata = "zookeeper"`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ZooKeeper {
+    /// `host:port` of each server.
+    pub servers: Vec<String>,
+    /// The znode that all records stand under.
+    pub chroot: String,
+    #[serde(with = "super::duration")]
+    pub session_timeout: Duration,
+    /// A change that ZooKeeper has not taken for so long is answered with an error.
+    #[serde(with = "super::duration")]
+    pub commit_timeout: Duration,
+    /// Holds `user:password` of ZooKeeper's scheme `digest`.
+    pub auth_file: Option<PathBuf>,
+}
+
+impl Default for ZooKeeper {
+    fn default() -> Self {
+        Self {
+            servers: vec!["127.0.0.1:2181".into()],
+            chroot: "/doyen".into(),
+            session_timeout: Duration::from_secs(6),
+            commit_timeout: Duration::from_secs(10),
+            auth_file: None,
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::error::{Errors, Problem};
-use super::schema::{Config, Driver};
+use super::schema::{Config, Driver, ZooKeeper};
 
 /// Longest name of a node, in bytes.
 const MAX_NODE_NAME_BYTES: usize = 64;
@@ -51,6 +51,7 @@ pub(super) fn invalid(config: &Config) -> Vec<Invalid> {
     log_level(&config.log.level, &mut rules);
     retention(config, &mut rules);
     events(config, &mut rules);
+    zookeeper(&config.zookeeper, &mut rules);
     rules.0
 }
 
@@ -165,6 +166,26 @@ fn not_zero(config: &Config, rules: &mut Rules) {
         ("idempotency.max-keys", idempotency.max_keys),
     ] {
         rules.hold(number > 0, &[key], format!("`{key}` must not be 0"), None);
+    }
+}
+
+fn zookeeper(zookeeper: &ZooKeeper, rules: &mut Rules) {
+    let address = |server: &String| {
+        let port = server.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains([',', '/']));
+        port.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0))
+    };
+    rules.hold(
+        !zookeeper.servers.is_empty() && zookeeper.servers.iter().all(address),
+        &["zookeeper.servers"],
+        "`zookeeper.servers` has to list the servers, each as host:port",
+        None,
+    );
+    for (key, duration) in [
+        ("zookeeper.session-timeout", zookeeper.session_timeout),
+        ("zookeeper.commit-timeout", zookeeper.commit_timeout),
+    ] {
+        let within = (Duration::from_secs(1)..=Duration::from_secs(600)).contains(&duration);
+        rules.hold(within, &[key], format!("`{key}` has to be from 1s to 10m"), None);
     }
 }
 

@@ -15,7 +15,10 @@ mod jobs;
 mod kills;
 mod openapi;
 mod retention;
+#[path = "../servers/mod.rs"]
+mod servers;
 mod stop;
 mod supervise;
 mod tls;
 mod v1;
+mod zookeeper;

@@ -6,3 +6,6 @@ mod contract;
 mod embedded;
 mod queue;
 mod salvage;
+#[path = "../servers/mod.rs"]
+mod servers;
+mod zookeeper;

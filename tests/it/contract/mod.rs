@@ -81,6 +81,10 @@ fn embedded_meta() -> Fresh<dyn MetaStore> {
     (Arc::new(store), Some(directory))
 }
 
+fn zookeeper_meta() -> Fresh<dyn MetaStore> {
+    (Arc::new(crate::zookeeper::fresh_now()), None)
+}
+
 fn memory_blobs() -> Fresh<dyn BinaryStore> {
     (Arc::new(MemoryBlobs::default()), None)
 }
@@ -92,5 +96,6 @@ fn local_blobs() -> Fresh<dyn BinaryStore> {
 
 meta_store!(memory_meta_store, super::memory_meta);
 meta_store!(embedded_meta_store, super::embedded_meta);
+meta_store!(zookeeper_meta_store, super::zookeeper_meta);
 binary_store!(memory_binary_store, super::memory_blobs);
 binary_store!(local_binary_store, super::local_blobs);

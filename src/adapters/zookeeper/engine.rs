@@ -1,0 +1,371 @@
+//! The one task that writes: it joins what waits into transactions, follows the log of the store, and settles what it
+//! got no answer to. What is in memory changes here only.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, sleep};
+use zookeeper_client::{Error, EventType, PersistentWatcher, SessionState, StateWatcher};
+
+use super::link::{Link, Trouble};
+use super::load::{self, Ahead};
+use super::paths::{self, Paths};
+use super::plan::{self, Gap, MAX_BYTES, MAX_COMMITS, Operation, Plan};
+use super::state::State;
+use super::{MOST_PASSED_OVER, Options};
+use crate::ports::{Commit, CommitError, Revision};
+use crate::runtime::random;
+
+/// The log is looked at so often even when no watch says anything.
+const LOOK: Duration = Duration::from_secs(5);
+/// Between tries to reach ZooKeeper: the first, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// The store is read anew for one batch so often. More would mean that something of ours is wrong.
+const RELOADS: u32 = 3;
+
+/// What readers and the engine share.
+pub(super) struct Shared {
+    pub(super) state: RwLock<State>,
+    /// Something was added to the history.
+    pub(super) news: Notify,
+    pub(super) paths: Paths,
+    pub(super) options: Options,
+}
+
+impl Shared {
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A commit that waits for its answer.
+pub(super) struct Request {
+    pub(super) commit: Commit,
+    pub(super) size_bytes: usize,
+    pub(super) answer: oneshot::Sender<Result<Revision, CommitError>>,
+    pub(super) fate: Arc<Fate>,
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+/// Whether a commit may have happened: what its caller says when its patience is at its end.
+#[derive(Default)]
+pub(super) struct Fate(AtomicU8);
+
+impl Fate {
+    const WAITS: u8 = 0;
+    const SENT: u8 = 1;
+    /// Nobody waits for it any more.
+    const LEFT: u8 = 2;
+
+    fn go(&self, from: u8, to: u8) -> bool {
+        self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// False: it may be written, or may be later.
+    pub(super) fn leave(&self) -> bool {
+        self.0.swap(Self::LEFT, Ordering::AcqRel) == Self::WAITS
+    }
+
+    fn is_left(&self) -> bool {
+        self.0.load(Ordering::Acquire) == Self::LEFT
+    }
+
+    /// False: nobody waits for it any more.
+    fn send(&self) -> bool {
+        self.go(Self::WAITS, Self::SENT) || !self.is_left()
+    }
+}
+
+/// A session, and what it tells of itself.
+struct Session {
+    link: Link,
+    states: StateWatcher,
+    /// Of the log.
+    watcher: PersistentWatcher,
+}
+
+pub(super) struct Engine {
+    shared: Arc<Shared>,
+    queue: mpsc::Receiver<Request>,
+    /// The one that did not fit in the last transaction.
+    left: Option<Request>,
+    session: Option<Session>,
+    gap: Gap,
+    /// How often the store was read anew.
+    reading: u32,
+}
+
+impl Engine {
+    pub(super) fn new(shared: Arc<Shared>, queue: mpsc::Receiver<Request>) -> Self {
+        let gap = Gap { length: random::below(MOST_PASSED_OVER), broken: false };
+        Self { shared, queue, left: None, session: None, gap, reading: 0 }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.reach().await;
+            if let Some(request) = self.left.take() {
+                self.commit(request).await;
+                continue;
+            }
+            let Some(session) = &mut self.session else { continue };
+            tokio::select! {
+                request = self.queue.recv() => match request {
+                    Some(request) => self.commit(request).await,
+                    None => return,
+                },
+                state = session.states.changed() => self.heard(state).await,
+                event = session.watcher.changed() => {
+                    // What it tells of the session is told by `states` too; but it tells nothing after the end.
+                    if event.event_type == EventType::Session && event.session_state.is_terminated() {
+                        self.heard(event.session_state).await;
+                    } else if event.event_type == EventType::NodeCreated && self.is_news(&event.path) {
+                        self.follow().await;
+                    }
+                }
+                _ = look.tick() => self.follow().await,
+            }
+        }
+    }
+
+    /// Returns with a session that has a connection, has been watching the log since, and has read it.
+    async fn reach(&mut self) {
+        let mut pause = PAUSES.0;
+        loop {
+            let reached = match &self.session {
+                Some(session) if session.link.state() == SessionState::SyncConnected => return,
+                Some(session) if session.link.state().is_terminated() => {
+                    self.session = None;
+                    continue;
+                }
+                // It connects again, or ends: what comes first.
+                Some(_) => self.reconnected().await,
+                None => self.begin().await,
+            };
+            if let Err(trouble) = reached {
+                tracing::warn!(%trouble, "ZooKeeper is not reached");
+                self.session = None;
+                sleep(pause).await;
+                pause = (pause * 2).min(PAUSES.1);
+            }
+        }
+    }
+
+    async fn begin(&mut self) -> Result<(), Trouble> {
+        let link = Link::open(&self.shared.options).await?;
+        // Another server than before may lag behind what we know already.
+        link.barrier(&self.shared.paths).await?;
+        let (states, watcher) = (link.states(), link.watch(&self.shared.paths.log()).await?);
+        self.session = Some(Session { link: link.clone(), states, watcher });
+        self.catch_up(&link).await?;
+        tracing::info!("a session with ZooKeeper has begun");
+        Ok(())
+    }
+
+    async fn reconnected(&mut self) -> Result<(), Trouble> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let limit = self.shared.options.session_timeout * 2;
+        let state = tokio::time::timeout(limit, session.states.changed()).await;
+        self.heard(state.map_err(|_| Trouble::NoAnswer(format!("no connection within {limit:?}")))?).await;
+        Ok(())
+    }
+
+    /// A connection that was lost and found again has lost its recursive watches, silently: the client sends none of them
+    /// again. So there is a new one each time, and the log is read.
+    async fn heard(&mut self, state: SessionState) {
+        if state.is_terminated() {
+            tracing::warn!(%state, "the session with ZooKeeper is over");
+            self.session = None;
+        } else if state == SessionState::SyncConnected
+            && let Err(trouble) = self.watch_again().await
+        {
+            self.failed(&trouble);
+        }
+    }
+
+    async fn watch_again(&mut self) -> Result<(), Trouble> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let link = session.link.clone();
+        // The new one before the old one goes: the last to go would take the watch away in the server.
+        session.watcher = link.watch(&self.shared.paths.log()).await?;
+        self.catch_up(&link).await?;
+        tracing::info!("the connection to ZooKeeper is there again");
+        Ok(())
+    }
+
+    fn failed(&mut self, trouble: &Trouble) {
+        tracing::warn!(%trouble, "ZooKeeper does not answer");
+        self.session = None;
+    }
+
+    fn is_news(&self, path: &str) -> bool {
+        let number = path.rsplit('/').next().and_then(|name| name.parse::<u64>().ok());
+        number.is_some_and(|number| number > self.shared.read().history.head())
+    }
+
+    async fn follow(&mut self) {
+        let Some(link) = self.session.as_ref().map(|session| session.link.clone()) else { return };
+        if link.state() == SessionState::SyncConnected
+            && let Err(trouble) = self.catch_up(&link).await
+        {
+            self.failed(&trouble);
+        }
+    }
+
+    /// Takes up what stands in the log behind our head.
+    async fn catch_up(&mut self, link: &Link) -> Result<(), Trouble> {
+        loop {
+            let head = self.shared.read().history.head();
+            match load::ahead(link, &self.shared.paths, head).await? {
+                Ahead::Nothing => return Ok(()),
+                Ahead::Entries(entries, effects, strays) => {
+                    let mut state = self.shared.write();
+                    entries.into_iter().for_each(|entry| state.apply(entry, Default::default()));
+                    state.set(effects);
+                    state.strays.extend(strays);
+                    drop(state);
+                    self.shared.news.notify_waiters();
+                }
+                Ahead::Gone => {
+                    tracing::warn!(head, "the log went on without us, or is an older one: the store is read anew");
+                    self.reload(link).await?;
+                }
+            }
+        }
+    }
+
+    async fn reload(&mut self, link: &Link) -> Result<(), Trouble> {
+        let state = load::load(link, &self.shared.paths).await?;
+        self.gap.length = random::below(MOST_PASSED_OVER);
+        self.reading += 1;
+        *self.shared.write() = state;
+        self.shared.news.notify_waiters();
+        Ok(())
+    }
+
+    async fn commit(&mut self, first: Request) {
+        let mut batch = self.batch(first);
+        // The plan that was sent last, until it is certain that it has not happened and never will. Sent once more as it is,
+        // one of both happens at most; and if none does, another stands in its place.
+        let mut sent: Option<Plan> = None;
+        let mut unsure = false;
+        let mut reloads = 0;
+        while !batch.iter().all(|request| request.fate.is_left()) {
+            self.reach().await;
+            let Some(link) = self.session.as_ref().map(|session| session.link.clone()) else { continue };
+            let plan = match sent.take() {
+                Some(plan) if self.shared.read().history.has(&plan.entry.id) => return self.done(batch, &plan),
+                Some(plan) if self.follows(&plan) => plan,
+                _ => {
+                    unsure = false;
+                    self.plan(&mut batch)
+                }
+            };
+            let answer = if plan.writes() { link.transact(&plan.operations).await } else { self.confirm(&link).await };
+            let makes_entry = plan.makes_entry;
+            let troubled = match answer {
+                Ok(()) => {
+                    self.take_up(&plan);
+                    return self.done(batch, &plan);
+                }
+                Err(Trouble::Failed { at, error: Error::NodeExists }) if at == makes_entry => {
+                    self.catch_up(&link).await
+                }
+                Err(Trouble::Failed { at, error }) if reloads < RELOADS => {
+                    let path = plan.operations.get(at).map(Operation::path);
+                    tracing::warn!(path, %error, "the store is not as its log says: it is read anew");
+                    reloads += 1;
+                    self.gap.broken |= at > 0;
+                    self.reload(&link).await
+                }
+                Err(trouble @ Trouble::NoAnswer(_)) => {
+                    unsure = true;
+                    Err(trouble)
+                }
+                Err(trouble) => return refuse(batch, &trouble, unsure),
+            };
+            sent = Some(plan);
+            if let Err(trouble) = troubled {
+                self.failed(&trouble);
+            }
+        }
+    }
+
+    /// What waits, as far as it fits into one transaction.
+    fn batch(&mut self, first: Request) -> Vec<Request> {
+        let (mut bytes, mut batch) = (first.size_bytes, vec![first]);
+        while batch.len() < MAX_COMMITS
+            && let Ok(request) = self.queue.try_recv()
+        {
+            bytes += request.size_bytes;
+            if bytes > MAX_BYTES {
+                self.left = Some(request);
+                break;
+            }
+            batch.push(request);
+        }
+        batch
+    }
+
+    fn plan(&self, batch: &mut Vec<Request>) -> Plan {
+        batch.retain(|request| request.fate.send());
+        let commits = batch.iter().map(|request| &request.commit);
+        let plan = plan::plan(&self.shared.read(), &self.shared.paths, commits, self.gap, random::id());
+        Plan { reading: self.reading, ..plan }
+    }
+
+    /// Whether its place is still the next one, in the state that it was made for.
+    fn follows(&self, plan: &Plan) -> bool {
+        plan.number == self.shared.read().history.head() + 1 && plan.reading == self.reading
+    }
+
+    /// Asks whether our head is that of the log, by a transaction that cannot happen. Only a write can tell: a read is
+    /// answered by a server that may lag behind.
+    async fn confirm(&self, link: &Link) -> Result<(), Trouble> {
+        let number = self.shared.read().history.head() + 1;
+        let paths = &self.shared.paths;
+        let mut operations = vec![Operation::Check(paths.entry(number - 1))];
+        if paths::begins_bucket(number) {
+            operations.push(Operation::Create(paths.bucket(number), Vec::new()));
+        }
+        operations.push(Operation::Create(paths.entry(number), Vec::new()));
+        operations.push(Operation::Check(paths.never()));
+        match link.transact(&operations).await {
+            Err(Trouble::Failed { at, error: Error::NoNode }) if at + 1 == operations.len() => Ok(()),
+            answer => answer,
+        }
+    }
+
+    fn take_up(&mut self, plan: &Plan) {
+        if plan.writes() {
+            self.shared.write().apply(plan.entry.clone(), plan.effects.clone());
+            self.shared.news.notify_waiters();
+        }
+    }
+
+    fn done(&mut self, batch: Vec<Request>, plan: &Plan) {
+        if plan.writes() {
+            self.gap = Gap::default();
+        }
+        for (request, outcome) in batch.into_iter().zip(&plan.outcomes) {
+            let _ = request.answer.send(outcome.map_err(CommitError::Conflict));
+        }
+    }
+}
+
+/// `unsure`: it was sent before, and there was no answer.
+fn refuse(batch: Vec<Request>, trouble: &Trouble, unsure: bool) {
+    tracing::error!(%trouble, commits = batch.len(), "ZooKeeper refuses to write");
+    for request in batch {
+        let error = if unsure { CommitError::Unknown } else { CommitError::Unavailable };
+        let _ = request.answer.send(Err(error(trouble.to_string())));
+    }
+}

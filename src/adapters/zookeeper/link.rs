@@ -1,0 +1,165 @@
+//! The way to ZooKeeper: one session, every call with a deadline, and what its errors mean to us.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::time::timeout;
+use zookeeper_client::{
+    Acls, AddWatchMode, Client, CreateMode, CreateOptions, Error, MultiWriteError, PersistentWatcher, SessionState,
+    StateWatcher,
+};
+
+use super::Options;
+use super::paths::Paths;
+use super::plan::Operation;
+
+/// Reads that are under way at once.
+const READS: usize = 256;
+
+/// Why a call did not do what it should.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Trouble {
+    /// Whether it happened, or may happen later, is unknown.
+    #[error("{0}")]
+    NoAnswer(String),
+    /// It did not happen.
+    #[error("{0}")]
+    Refused(String),
+    /// This operation of a transaction failed, and nothing happened.
+    #[error("operation {at} failed: {error}")]
+    Failed { at: usize, error: Error },
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NoAuth | Error::AuthFailed | Error::InvalidAcl | Error::QuotaExceeded | Error::BadArguments(_) => {
+                Self::Refused(error.to_string())
+            }
+            _ => Self::NoAnswer(error.to_string()),
+        }
+    }
+}
+
+/// One session with ZooKeeper. It may lose its connection, and find it again; once it is over, another is needed.
+#[derive(Clone)]
+pub(super) struct Link {
+    client: Arc<Client>,
+    answer_within: Duration,
+    acls: Acls<'static>,
+}
+
+impl Link {
+    /// # Errors
+    /// When no server answers within the session timeout.
+    pub(super) async fn open(options: &Options) -> Result<Self, Trouble> {
+        let mut connector = Client::connector().with_session_timeout(options.session_timeout);
+        if let Some(auth) = &options.auth {
+            connector = connector.with_auth("digest", auth.as_bytes());
+        }
+        let servers = options.servers.join(",");
+        let answer_within = options.session_timeout;
+        let client = within(answer_within * 2, connector.connect(&servers)).await?;
+        let acls = if options.auth.is_some() { Acls::creator_all() } else { Acls::anyone_all() };
+        Ok(Self { client: Arc::new(client), answer_within, acls })
+    }
+
+    pub(super) fn states(&self) -> StateWatcher {
+        self.client.state_watcher()
+    }
+
+    pub(super) fn state(&self) -> SessionState {
+        self.client.state()
+    }
+
+    pub(super) async fn watch(&self, path: &str) -> Result<PersistentWatcher, Trouble> {
+        within(self.answer_within, self.client.watch(path, AddWatchMode::PersistentRecursive)).await
+    }
+
+    /// What stands there; `None` when nothing is there.
+    pub(super) async fn get(&self, path: &str) -> Result<Option<Vec<u8>>, Trouble> {
+        absent_is_none(self.call(self.client.get_data(path)).await).map(|found| found.map(|(data, _)| data))
+    }
+
+    /// In the order of the paths.
+    pub(super) async fn get_all(&self, paths: Vec<String>) -> Result<Vec<Option<Vec<u8>>>, Trouble> {
+        stream::iter(paths).map(|path| async move { self.get(&path).await }).buffered(READS).try_collect().await
+    }
+
+    /// Names, sorted; `None` when nothing is there.
+    pub(super) async fn children(&self, path: &str) -> Result<Option<Vec<String>>, Trouble> {
+        let mut names = absent_is_none(self.call(self.client.list_children(path)).await)?;
+        if let Some(names) = &mut names {
+            names.sort();
+        }
+        Ok(names)
+    }
+
+    /// In the order of the paths; of what is not there none.
+    pub(super) async fn all_children(&self, paths: Vec<String>) -> Result<Vec<Vec<String>>, Trouble> {
+        let children = |path: String| async move { Ok(self.children(&path).await?.unwrap_or_default()) };
+        stream::iter(paths).map(children).buffered(READS).try_collect().await
+    }
+
+    /// What was answered to anybody before is seen by the reads of this session from now on. Only a write can bring that
+    /// about, if it is one that cannot happen: a read, and a `sync` too, is answered by servers that may lag behind.
+    pub(super) async fn barrier(&self, paths: &Paths) -> Result<(), Trouble> {
+        match self.transact(&[Operation::Check(paths.never())]).await {
+            Err(Trouble::Failed { .. }) => Ok(()),
+            answer => answer,
+        }
+    }
+
+    /// Makes the node and all above it that are missing.
+    pub(super) async fn make_all(&self, path: &str) -> Result<(), Trouble> {
+        within(self.answer_within, self.client.mkdir(path, &self.create())).await
+    }
+
+    /// All of it happens, or nothing.
+    pub(super) async fn transact(&self, operations: &[Operation]) -> Result<(), Trouble> {
+        let mut writer = self.client.new_multi_writer();
+        for operation in operations {
+            match operation {
+                Operation::Check(path) => writer.add_check_version(path, -1)?,
+                Operation::Create(path, data) => writer.add_create(path, data, &self.create())?,
+                Operation::Set(path, data) => writer.add_set_data(path, data, None)?,
+                Operation::Delete(path) => writer.add_delete(path, None)?,
+            }
+        }
+        match timeout(self.answer_within, writer.commit()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(MultiWriteError::OperationFailed { index, source })) => match Trouble::from(source.clone()) {
+                refused @ Trouble::Refused(_) => Err(refused),
+                _ => Err(Trouble::Failed { at: index, error: source }),
+            },
+            // That the session may not write may be told of any of its requests.
+            Ok(Err(MultiWriteError::RequestFailed { source })) => Err(Trouble::NoAnswer(source.to_string())),
+            Err(_) => Err(too_late(self.answer_within)),
+        }
+    }
+
+    async fn call<T>(&self, operation: impl Future<Output = Result<T, Error>>) -> Result<Result<T, Error>, Trouble> {
+        timeout(self.answer_within, operation).await.map_err(|_| too_late(self.answer_within))
+    }
+
+    fn create(&self) -> CreateOptions<'static> {
+        CreateMode::Persistent.with_acls(self.acls)
+    }
+}
+
+fn absent_is_none<T>(answer: Result<Result<T, Error>, Trouble>) -> Result<Option<T>, Trouble> {
+    match answer? {
+        Ok(found) => Ok(Some(found)),
+        Err(Error::NoNode) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn within<T>(limit: Duration, operation: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
+    Ok(timeout(limit, operation).await.map_err(|_| too_late(limit))??)
+}
+
+fn too_late(limit: Duration) -> Trouble {
+    Trouble::NoAnswer(format!("no answer from ZooKeeper within {limit:?}"))
+}

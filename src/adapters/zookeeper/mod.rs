@@ -1,0 +1,243 @@
+//! ZooKeeperStore: a MetaStore that several nodes share.
+//!
+//! The store is a log: each transaction of ZooKeeper makes the log's next entry, so that all transactions of all nodes
+//! stand in one order, and whoever's view of the store is not the newest cannot write (docs/adr/0020). Reads are answered
+//! from memory, which holds all keys.
+
+mod diagnosis;
+mod engine;
+mod entry;
+mod history;
+mod link;
+mod load;
+mod owner;
+mod paths;
+mod plan;
+mod state;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use self::engine::{Engine, Fate, Request, Shared};
+use self::link::{Link, Trouble};
+use self::load::{FORMAT, Found};
+pub use self::owner::Owner;
+use self::paths::Paths;
+use self::plan::MAX_BYTES;
+use crate::ports::{Changes, Commit, CommitError, Entry, MetaStore, Precondition, ReadError, Revision};
+use crate::runtime::{clock, random};
+
+/// Commits that wait or are being written.
+const MAX_QUEUED: usize = 1024;
+/// What they hold together.
+const MAX_QUEUED_BYTES: usize = 32 * 1024 * 1024;
+/// Revisions that the first commit of a process passes over are fewer: as in the embedded store.
+const MOST_PASSED_OVER: u64 = 1 << 36;
+/// A store that is being made by another process is looked at so often.
+const LOOKS: u32 = 5;
+
+/// Where the store is, and how it is reached.
+#[derive(Clone)]
+pub struct Options {
+    /// `host:port` of each server.
+    pub servers: Vec<String>,
+    /// The znode that all of it stands under; `/` for the root.
+    pub chroot: String,
+    /// Asked of ZooKeeper, which has limits of its own. An answer to a call is waited for so long.
+    pub session_timeout: Duration,
+    /// A commit is answered within this time.
+    pub commit_timeout: Duration,
+    /// `user:password` of ZooKeeper's scheme `digest`: what is made belongs to this user only.
+    pub auth: Option<String>,
+    /// Nobody else opens the store then, unless with none.
+    pub owner: Option<Owner>,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { servers, chroot, .. } = self;
+        f.debug_struct("Options").field("servers", servers).field("chroot", chroot).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "`zookeeper.chroot` is {0:?}; a path of ZooKeeper begins with `/`, and none of its parts is empty, `.` or `..`"
+    )]
+    Chroot(String),
+    #[error("no ZooKeeper serves at `zookeeper.servers`: {0}")]
+    Unreachable(String),
+    #[error("ZooKeeper denies access to {chroot}: it does not belong to the user in `zookeeper.auth-file`")]
+    Denied { chroot: String },
+    #[error("{chroot} in ZooKeeper holds {example:?}, which is not of this program: choose another `zookeeper.chroot`")]
+    Foreign { chroot: String, example: String },
+    #[error(
+        "{chroot} in ZooKeeper has format {found:?}, and this version reads format {FORMAT}: start the version that wrote it"
+    )]
+    Format { chroot: String, found: String },
+    #[error(
+        "{chroot} in ZooKeeper is that of {by}: choose another `zookeeper.chroot`, or, if that one is gone for good, \
+         delete {chroot}/owner with ZooKeeper's shell"
+    )]
+    Owned { chroot: String, by: String },
+    #[error("cannot read {chroot} in ZooKeeper: {reason}")]
+    Unreadable { chroot: String, reason: String },
+}
+
+impl OpenError {
+    /// To try again as it is configured helps nothing.
+    pub fn is_of_configuration(&self) -> bool {
+        !matches!(self, Self::Unreachable(_) | Self::Unreadable { .. })
+    }
+}
+
+pub struct ZooKeeperStore {
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Request>,
+    queued_bytes: Arc<Semaphore>,
+    engine: JoinHandle<()>,
+}
+
+impl ZooKeeperStore {
+    /// Reads the store, and makes it when nothing is there.
+    ///
+    /// # Errors
+    /// When ZooKeeper is not reached within twice the session timeout, denies access, or holds something else there.
+    pub async fn open(options: Options) -> Result<Self, OpenError> {
+        check_chroot(&options.chroot)?;
+        let paths = Paths::new(&options.chroot);
+        let link = match Link::open(&options).await {
+            Ok(link) => link,
+            Err(Trouble::Refused(_)) => return Err(OpenError::Denied { chroot: options.chroot }),
+            Err(trouble) => return Err(OpenError::Unreachable(diagnosis::explain(&options.servers, &trouble).await)),
+        };
+        let state = Self::read(&link, &paths, &options).await?;
+        drop(link);
+        let (queue, requests) = mpsc::channel(MAX_QUEUED);
+        let shared = Arc::new(Shared { state: state.into(), news: Notify::new(), paths, options });
+        let engine = tokio::spawn(Engine::new(Arc::clone(&shared), requests).run());
+        Ok(Self { shared, queue, queued_bytes: Arc::new(Semaphore::new(MAX_QUEUED_BYTES)), engine })
+    }
+
+    async fn read(link: &Link, paths: &Paths, options: &Options) -> Result<state::State, OpenError> {
+        let chroot = || options.chroot.clone();
+        let unreadable = |trouble: Trouble| match trouble {
+            Trouble::Refused(_) => OpenError::Denied { chroot: chroot() },
+            trouble => OpenError::Unreadable { chroot: chroot(), reason: trouble.to_string() },
+        };
+        link.barrier(paths).await.map_err(unreadable)?;
+        for _ in 0..LOOKS {
+            match load::look(link, paths).await.map_err(unreadable)? {
+                Found::Ours { format } if format == FORMAT.to_string() => {
+                    if let Some(owner) = &options.owner
+                        && let Some(by) = owner::claim(link, paths, owner).await.map_err(unreadable)?
+                    {
+                        return Err(OpenError::Owned { chroot: chroot(), by });
+                    }
+                    return load::load(link, paths).await.map_err(unreadable);
+                }
+                Found::Ours { format } => return Err(OpenError::Format { chroot: chroot(), found: format }),
+                Found::Foreign { example } => return Err(OpenError::Foreign { chroot: chroot(), example }),
+                Found::Nothing => load::make(link, paths, random::id()).await.map_err(unreadable)?,
+            }
+        }
+        Err(OpenError::Unreadable { chroot: chroot(), reason: "it is made and deleted all the time".into() })
+    }
+
+    /// Afterwards the view holds what was answered to anybody before. It waits for a commit that is impossible, and which only
+    /// a view that is the newest may refuse; those of others share the way.
+    async fn barrier(&self) -> Result<(), ReadError> {
+        let preconditions = vec![Precondition::Absent(String::new()), Precondition::Exists(String::new())];
+        match self.commit(Commit { preconditions, writes: Vec::new() }).await {
+            Err(CommitError::Conflict(_)) | Ok(_) => Ok(()),
+            Err(error) => Err(ReadError::Unavailable(error.to_string())),
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::from_std(clock::instant()) + self.shared.options.commit_timeout
+    }
+}
+
+impl Drop for ZooKeeperStore {
+    fn drop(&mut self) {
+        self.engine.abort();
+    }
+}
+
+#[async_trait]
+impl MetaStore for ZooKeeperStore {
+    /// Dropping the future does not take the commit back.
+    async fn commit(&self, commit: Commit) -> Result<Revision, CommitError> {
+        let size_bytes = plan::size_bytes(&commit, &self.shared.paths);
+        if size_bytes > MAX_BYTES {
+            return Err(CommitError::TooLarge { size_bytes, limit_bytes: MAX_BYTES });
+        }
+        let (deadline, limit) = (self.deadline(), self.shared.options.commit_timeout);
+        let late = |what: &str| format!("ZooKeeper has not {what} within {limit:?}");
+        let held = size_bytes.max(MAX_QUEUED_BYTES / MAX_QUEUED);
+        let held = u32::try_from(held).expect("at most MAX_BYTES");
+        let permit = timeout_at(deadline, self.queued_bytes.clone().acquire_many_owned(held)).await;
+        let permit = permit.map_err(|_| CommitError::Unavailable(late("taken what waits")))?.expect("never closed");
+        let (answer, mut answered) = oneshot::channel();
+        let fate = Arc::new(Fate::default());
+        let request = Request { commit, size_bytes, answer, fate: Arc::clone(&fate), _permit: permit };
+        // Each holds at least its share of the bytes, so the queue is never full.
+        let stopped = || "its task has stopped".to_owned();
+        self.queue.try_send(request).map_err(|_| CommitError::Unavailable(stopped()))?;
+        match timeout_at(deadline, &mut answered).await {
+            Ok(answer) => answer.unwrap_or_else(|_| Err(CommitError::Unknown(stopped()))),
+            Err(_) if fate.leave() => Err(CommitError::Unavailable(late("been reached"))),
+            // It may have come in this moment.
+            Err(_) => answered.try_recv().unwrap_or_else(|_| Err(CommitError::Unknown(late("answered")))),
+        }
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Entry>, ReadError> {
+        Ok(self.shared.read().get(key))
+    }
+
+    async fn range(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        descending: bool,
+        limit: usize,
+    ) -> Result<Vec<Entry>, ReadError> {
+        Ok(self.shared.read().range(prefix, after, descending, limit))
+    }
+
+    async fn changes(&self, cursor: Revision) -> Result<Changes, ReadError> {
+        if cursor > self.shared.read().history.revision() {
+            // Of another node's, perhaps, whose last commits are not known here yet.
+            self.barrier().await?;
+        }
+        loop {
+            // Made before the look, so that what comes between the look and the wait is not missed.
+            let news = self.shared.news.notified();
+            if let Some(changes) = self.shared.read().history.after(cursor) {
+                return Ok(changes);
+            }
+            news.await;
+        }
+    }
+
+    async fn revision(&self) -> Result<Revision, ReadError> {
+        Ok(self.shared.read().history.revision())
+    }
+}
+
+fn check_chroot(chroot: &str) -> Result<(), OpenError> {
+    let inner = chroot.strip_prefix('/').ok_or_else(|| OpenError::Chroot(chroot.into()))?;
+    let bad = |part: &str| part.is_empty() || part == "." || part == ".." || part.chars().any(|c| c.is_control());
+    if !inner.is_empty() && inner.split('/').any(bad) || inner == "zookeeper" {
+        return Err(OpenError::Chroot(chroot.into()));
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! Opening what is not there, not ours, or not allowed: each says what to do.
+
+use std::time::Duration;
+
+use doyen::adapters::zookeeper::{OpenError, Options, Owner, ZooKeeperStore};
+use futures::future::join_all;
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+
+use super::{bare, node, open, options, put, shared, value};
+use crate::servers::guarded::free_port;
+
+async fn refused(options: Options) -> String {
+    match ZooKeeperStore::open(options).await {
+        Ok(_) => panic!("it opened"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_that_open_at_once_make_one_store() {
+    let options = options(shared());
+    let stores = join_all((0..8).map(|_| open(&options))).await;
+    put(&stores[0], "a", "1").await.unwrap();
+    assert_eq!(value(&open(&options).await, "a").await.as_deref(), Some("1"));
+    let client = bare(&options).await;
+    assert_eq!(client.get_data(&format!("{}/format", options.chroot)).await.unwrap().0, b"1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chroot_that_is_none_or_holds_something_else_is_refused() {
+    let options = options(shared());
+    for chroot in ["", "doyen", "/doyen/", "//", "/a/../b", "/zookeeper"] {
+        let said = refused(Options { chroot: chroot.into(), ..options.clone() }).await;
+        assert!(said.contains("chroot"), "{said}");
+    }
+    let client = bare(&options).await;
+    client.mkdir(&format!("{}/brokers", options.chroot), &node()).await.unwrap();
+    let said = refused(options.clone()).await;
+    assert!(said.contains("brokers") && said.contains("choose another `zookeeper.chroot`"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_format_is_refused_with_both_named() {
+    let options = options(shared());
+    drop(open(&options).await);
+    bare(&options).await.set_data(&format!("{}/format", options.chroot), b"2", None).await.unwrap();
+    let said = refused(options).await;
+    assert!(said.contains("format \"2\"") && said.contains("reads format 1"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_belongs_to_the_data_directory_that_came_first() {
+    let options = options(shared());
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let of = |directory: &TempDir, node: &str| Options {
+        owner: Some(Owner::of(directory.path(), node).unwrap()),
+        ..options.clone()
+    };
+    drop(open(&of(&first, "a")).await);
+    let said = refused(of(&second, "a")).await;
+    assert!(said.contains(&first.path().display().to_string()) && said.contains("/owner"), "{said}");
+    drop(open(&of(&first, "renamed")).await);
+    bare(&options).await.delete(&format!("{}/owner", options.chroot), None).await.unwrap();
+    open(&of(&second, "a")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_user_made_is_shut_to_others() {
+    let nobody = options(shared());
+    let owner = Options { auth: Some("doyen:secret".into()), ..nobody.clone() };
+    let store = open(&owner).await;
+    put(&store, "a", "1").await.unwrap();
+    for auth in [None, Some("doyen:wrong".to_owned())] {
+        let answer = ZooKeeperStore::open(Options { auth, ..nobody.clone() }).await;
+        assert!(matches!(answer.err(), Some(OpenError::Denied { .. })));
+    }
+    assert_eq!(value(&open(&owner).await, "a").await.as_deref(), Some("1"));
+    assert!(!format!("{owner:?}").contains("secret"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_zookeeper_is_said_to_be_none() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let web = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let session_timeout = Duration::from_secs(2);
+    for (servers, expected) in [
+        (vec![web.clone()], "is not a ZooKeeper"),
+        (vec![silent.local_addr().unwrap().to_string()], "takes connections and does not answer"),
+        (vec![nobody.clone(), web.clone()], "cannot be connected to"),
+    ] {
+        let named = servers.clone();
+        let said = refused(Options { session_timeout, ..options(servers) }).await;
+        assert!(said.contains(expected) && named.iter().all(|server| said.contains(server)), "{said}");
+    }
+}

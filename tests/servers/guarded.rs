@@ -1,0 +1,85 @@
+//! A process that ends with the test that started it, however that ends.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The shell waits for the end of its input, which comes when the test's process lets go of it or is no more.
+const GUARD: &str =
+    r#"exec 3<&0; "$@" </dev/null >>out 2>&1 & echo $!; exec >/dev/null 2>&1; read -r _ <&3; kill -9 $!; wait"#;
+
+pub struct Guarded {
+    guard: Child,
+    pid: Pid,
+}
+
+impl Guarded {
+    /// What the program says goes to the file `out` of the directory.
+    pub fn start(program: &str, arguments: &[String], directory: &Path) -> Self {
+        let mut guard = Command::new("bash")
+            .args(["-c", GUARD, "guard", program])
+            .args(arguments)
+            .current_dir(directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(guard.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let pid = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
+        Self { guard, pid }
+    }
+
+    pub fn freeze(&self) {
+        kill_process(self.pid, Signal::STOP).unwrap();
+    }
+
+    pub fn thaw(&self) {
+        kill_process(self.pid, Signal::CONT).unwrap();
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
+    }
+}
+
+/// Has the directory removed when this process is no more.
+pub fn remove_at_exit(directory: &Path) {
+    // What is killed in the same moment may write for a little longer.
+    let script = r#"read -r _; for n in 1 2 3 4 5; do rm -rf "$1" && break; sleep 1; done"#;
+    let mut remover = Command::new("bash");
+    remover
+        .args(["-c", script, "remover"])
+        .arg(directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    std::mem::forget(remover.spawn().unwrap());
+}
+
+/// A port that nobody has, and that no outgoing connection is given.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = (std::process::id() % 1000) as u16 * 12;
+    loop {
+        let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Where `scripts/servers/fetch` has put the jars of a server.
+pub fn jars(server: &str) -> PathBuf {
+    let servers = std::env::var_os("DOYEN_SERVERS").expect("DOYEN_SERVERS is set by: source scripts/env");
+    let jars = PathBuf::from(servers).join(server);
+    assert!(jars.join(".complete").exists(), "{} is missing: run scripts/setup", jars.display());
+    jars
+}

@@ -1,0 +1,7 @@
+//! Real servers for tests, and a proxy that stands before them: for any test crate, by `#[path]`.
+
+#![allow(dead_code, reason = "each test crate uses a part of it")]
+
+pub mod guarded;
+pub mod proxy;
+pub mod zookeeper;
