@@ -14,7 +14,7 @@ use doyen::adapters::outbound::HttpOutbound;
 use doyen::adapters::process::ProcessLauncher;
 use doyen::adapters::users_file::{UsersFile, UsersFileError};
 use doyen::adapters::zookeeper::{Options, Owner, ZooKeeperStore};
-use doyen::config::{Config, Metadata, Tls};
+use doyen::config::{Binaries, Config, Metadata, Tls};
 use doyen::http;
 use doyen::jobs::callbacks::{Callbacks, Secrets};
 use doyen::jobs::context::Shared;
@@ -140,8 +140,7 @@ async fn build(
     serving: watch::Receiver<bool>,
 ) -> Result<(Service, Contexts), StartError> {
     let records = Records::new(metadata(config, data_dir).await?);
-    let blobs: Arc<dyn BinaryStore> =
-        Arc::new(ObjectBinaryStore::open_local(&data_dir.blobs()).context("cannot open the binaries")?);
+    let blobs: Arc<dyn BinaryStore> = binaries(config, data_dir).await.context("cannot open the binaries")?;
     let outbound: Arc<dyn Outbound> = Arc::new(HttpOutbound::new(config.security.clone()));
     let data = LocalDataFiles::open(&data_dir.data()).context("cannot open the data files")?;
     let program = std::env::current_exe().context("cannot find the own program")?;
@@ -207,6 +206,23 @@ async fn metadata(config: &Config, data_dir: &DataDir) -> Result<Arc<dyn MetaSto
         owner: Some(owner),
     };
     Ok(Arc::new(ZooKeeperStore::open(options).await?))
+}
+
+async fn binaries(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<ObjectBinaryStore>> {
+    let store = match config.store.binaries {
+        Binaries::Local => return Ok(Arc::new(ObjectBinaryStore::open_local(&data_dir.blobs())?)),
+        Binaries::Shared => {
+            let directory = config.store.shared.directory.as_deref().context("`store.shared.directory` is not set")?;
+            let place = || format!("store.shared.directory is {}", directory.display());
+            ObjectBinaryStore::open_shared(directory).with_context(place)?
+        }
+        Binaries::Hdfs => ObjectBinaryStore::open_hdfs(&config.store.hdfs).await?,
+    };
+    // While the metadata is in the data directory, nobody else knows what refers to these binaries.
+    store.claim(&data_dir.id()?).await?;
+    let store = Arc::new(store);
+    tokio::spawn(Arc::clone(&store).keep_swept());
+    Ok(store)
 }
 
 /// Where drivers on this machine reach a listener, which may listen everywhere.

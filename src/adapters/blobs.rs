@@ -3,9 +3,13 @@
 //! A blob of up to one part is kept in memory, and put in one step. A larger one goes to a temporary object part
 //! by part while it is hashed, and is renamed to its hash at the end. Names are hashes, so overwriting is harmless.
 
+mod shared;
+mod verified;
+
 use std::io::{self, ErrorKind};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -20,7 +24,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::sync::RwLock;
 use tokio_util::io::ReaderStream;
 
-use super::hex;
+use super::{hdfs, hex};
 use crate::ports::{BinaryStore, BlobError, BlobInfo, BlobReader, BlobWriter, Stamp};
 use crate::runtime::crash::{self, Side};
 use crate::runtime::{clock, random};
@@ -38,14 +42,17 @@ pub struct ObjectBinaryStore {
     store: Arc<dyn ObjectStore>,
     /// Where the objects are files.
     local: Option<PathBuf>,
+    /// Other processes may use it.
+    shared: bool,
     /// Held for reading while a blob appears or is refreshed, for writing from a look at a blob to its deletion.
     gate: Arc<RwLock<()>>,
 }
 
 impl ObjectBinaryStore {
-    /// Objects are `<first two digits>/<hash>` and `tmp/<id>`. The store must be durable when it answers.
-    pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, local: None, gate: Arc::default() }
+    /// Over a store that other processes may use. Objects are `<first two digits>/<hash>`, `tmp/<id>` and `aside/<id>.<hash>`.
+    /// The store must be durable when it answers; copying an object onto itself must change its time of modification.
+    fn over(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, local: None, shared: true, gate: Arc::default() }
     }
 
     /// Over a directory that exists and that nobody else uses: what broken-off uploads left there is removed.
@@ -53,14 +60,70 @@ impl ObjectBinaryStore {
     /// # Errors
     /// When the directory cannot be read or written.
     pub fn open_local(directory: &FilePath) -> Result<Self, BlobError> {
-        sweep(directory).map_err(|error| map_io(&error, &error))?;
+        Self::open_directory(directory, false)
+    }
+
+    /// Over a directory that exists, where other processes may work, on other machines too. What uploads left there that
+    /// began over a day ago is removed.
+    ///
+    /// # Errors
+    /// When the directory cannot be read or written.
+    pub fn open_shared(directory: &FilePath) -> Result<Self, BlobError> {
+        Self::open_directory(directory, true)
+    }
+
+    fn open_directory(directory: &FilePath, shared: bool) -> Result<Self, BlobError> {
+        sweep(directory, shared.then_some(shared::UPLOADS_END)).map_err(|error| map_io(&error, &error))?;
         let store = LocalFileSystem::new_with_prefix(directory).map_err(|error| map(&error))?;
-        Ok(Self { store: Arc::new(store.with_fsync(true)), local: Some(directory.to_owned()), gate: Arc::default() })
+        let store = Arc::new(store.with_fsync(true));
+        Ok(Self { store, local: Some(directory.to_owned()), shared, gate: Arc::default() })
+    }
+
+    /// In HDFS, where other processes may work. Within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the settings cannot be used, or HDFS does not answer or take the directory.
+    pub async fn open_hdfs(settings: &crate::config::Hdfs) -> Result<Self, BlobError> {
+        let store = hdfs::Hdfs::open(settings).await.map_err(|error| map(&error))?;
+        Ok(Self::over(Arc::new(store)))
+    }
+
+    /// Makes the store this owner's if it is nobody's: whoever collects what nothing refers to in a store must know all that
+    /// may refer to it.
+    ///
+    /// # Errors
+    /// When it is another's, or does not answer.
+    pub async fn claim(&self, owner: &str) -> Result<(), BlobError> {
+        shared::claim(&*self.store, owner).await
+    }
+
+    /// Sweeps again and again.
+    pub async fn keep_swept(self: Arc<Self>) {
+        loop {
+            if let Err(error) = self.sweep().await {
+                tracing::warn!(%error, "could not sweep the store of binaries");
+            }
+            tokio::time::sleep(shared::BETWEEN_SWEEPS).await;
+        }
+    }
+
+    /// Removes what uploads of any node left in a shared store that began over a day ago, and puts blobs back whose deletion a
+    /// node did not end.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn sweep(&self) -> Result<(), BlobError> {
+        let (removed, returned) = shared::sweep(&*self.store).await.map_err(|error| map(&error))?;
+        if removed + returned > 0 {
+            tracing::info!(removed, returned, "swept what was left in the store of binaries");
+        }
+        Ok(())
     }
 }
 
 /// `LocalFileSystem` writes each object to `<name>#<n>` first, and hides such files when it lists.
-fn sweep(directory: &FilePath) -> io::Result<()> {
+/// Those go that are older than this.
+fn sweep(directory: &FilePath, older: Option<Duration>) -> io::Result<()> {
     for part in std::fs::read_dir(directory)? {
         let part = part?;
         if !part.file_type()?.is_dir() {
@@ -69,12 +132,22 @@ fn sweep(directory: &FilePath) -> io::Result<()> {
         let temporary = part.file_name() == TEMPORARY;
         for file in std::fs::read_dir(part.path())? {
             let file = file?;
-            if temporary || file.file_name().as_encoded_bytes().contains(&b'#') {
-                std::fs::remove_file(file.path())?;
+            if (temporary || file.file_name().as_encoded_bytes().contains(&b'#')) && is_older(&file, older) {
+                match std::fs::remove_file(file.path()) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
             }
         }
     }
     Ok(())
+}
+
+fn is_older(file: &std::fs::DirEntry, than: Option<Duration>) -> bool {
+    let Some(than) = than else { return true };
+    // Another process may have removed it by now.
+    let modified = file.metadata().and_then(|meta| meta.modified());
+    modified.is_ok_and(|modified| clock::system_time().duration_since(modified).is_ok_and(|age| age > than))
 }
 
 /// `None` for what is no hash: it cannot be there, and must not become a path.
@@ -89,9 +162,25 @@ fn map(error: &object_store::Error) -> BlobError {
         if let Some(source) = found.downcast_ref::<io::Error>() {
             return map_io(source, error);
         }
+        if let Some(fault) = found.downcast_ref::<hdfs::Fault>() {
+            return match fault.kind {
+                hdfs::Kind::Full => BlobError::Full(fault.to_string()),
+                _ => BlobError::Unavailable(fault.to_string()),
+            };
+        }
         cause = found.source();
     }
     BlobError::Unavailable(error.to_string())
+}
+
+/// Of a reader of this blob.
+fn map_read(error: &object_store::Error, sha256: &str) -> BlobError {
+    match std::error::Error::source(error).and_then(|source| source.downcast_ref::<hdfs::Fault>()) {
+        Some(fault) if fault.kind == hdfs::Kind::Damaged => {
+            BlobError::Damaged { sha256: sha256.to_owned(), why: fault.to_string() }
+        }
+        _ => map(error),
+    }
 }
 
 fn map_io(source: &io::Error, error: &dyn std::error::Error) -> BlobError {
@@ -123,8 +212,11 @@ async fn hash(mut hasher: Sha256, part: Bytes) -> Result<Sha256, BlobError> {
 fn info(meta: &ObjectMeta) -> Option<BlobInfo> {
     let sha256 = meta.location.filename()?;
     location(sha256)?;
-    let stamp = Stamp(meta.last_modified.timestamp_nanos_opt()?);
-    Some(BlobInfo { sha256: sha256.to_owned(), size_bytes: meta.size, stamp })
+    Some(BlobInfo { sha256: sha256.to_owned(), size_bytes: meta.size, stamp: stamp_of(meta)? })
+}
+
+fn stamp_of(meta: &ObjectMeta) -> Option<Stamp> {
+    meta.last_modified.timestamp_nanos_opt().map(Stamp)
 }
 
 /// Gives a blob another stamp. Files get theirs to the nanosecond: the system's own times tell uploads within some
@@ -136,7 +228,7 @@ async fn restamp(store: &dyn ObjectStore, local: Option<&FilePath>, place: &Path
         let file = std::fs::File::options().write(true).open(file)?;
         let before = file.metadata()?.modified()?;
         // The clock may have been set back.
-        file.set_modified(clock::system_time().max(before + std::time::Duration::from_nanos(1)))
+        file.set_modified(clock::system_time().max(before + Duration::from_nanos(1)))
     };
     let touched = tokio::task::spawn_blocking(touch).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     touched.map_err(|error| match error.kind() {
@@ -145,9 +237,27 @@ async fn restamp(store: &dyn ObjectStore, local: Option<&FilePath>, place: &Path
     })
 }
 
+/// Another node may have moved a blob aside that was just published, and then moves it back.
+async fn restamp_published(
+    store: &dyn ObjectStore,
+    local: Option<&FilePath>,
+    shared: bool,
+    place: &Path,
+) -> Result<(), BlobError> {
+    let mut looks = if shared { shared::LOOKS } else { 1 };
+    loop {
+        looks -= 1;
+        match restamp(store, local, place).await {
+            Err(object_store::Error::NotFound { .. }) if looks > 0 => tokio::time::sleep(shared::LOOK_AGAIN).await,
+            done => return done.map_err(|error| map(&error)),
+        }
+    }
+}
+
 struct Writer {
     store: Arc<dyn ObjectStore>,
     local: Option<PathBuf>,
+    shared: bool,
     gate: Arc<RwLock<()>>,
     hasher: Sha256,
     size: u64,
@@ -214,7 +324,7 @@ impl Writer {
                 let _gate = self.gate.read().await;
                 crash::point("blob-put", Side::Before);
                 self.store.put(&place, rest.into()).await.map_err(|error| map(&error))?;
-                restamp(&*self.store, self.local.as_deref(), &place).await.map_err(|error| map(&error))?;
+                restamp_published(&*self.store, self.local.as_deref(), self.shared, &place).await?;
                 crash::point("blob-put", Side::After);
             }
         }
@@ -239,7 +349,7 @@ impl Writer {
             let _ = self.store.delete(&upload.temporary).await;
         }
         renamed.map_err(|error| map(&error))?;
-        restamp(&*self.store, self.local.as_deref(), place).await.map_err(|error| map(&error))
+        restamp_published(&*self.store, self.local.as_deref(), self.shared, place).await
     }
 }
 
@@ -280,6 +390,7 @@ impl BinaryStore for ObjectBinaryStore {
         Ok(Box::new(Writer {
             store: self.store.clone(),
             local: self.local.clone(),
+            shared: self.shared,
             gate: Arc::clone(&self.gate),
             hasher: Sha256::new(),
             size: 0,
@@ -298,6 +409,9 @@ impl BinaryStore for ObjectBinaryStore {
         if begin == end {
             return Ok((stream::empty().boxed(), size));
         }
+        let whole = end - begin == size;
+        let name = sha256.to_owned();
+        let verified = |content| if whole { verified::verified(content, sha256.to_owned(), size) } else { content };
         let options = GetOptions { range: Some((begin..end).into()), ..GetOptions::default() };
         let result = self.store.get_opts(&place, options).await.map_err(|error| match error {
             object_store::Error::NotFound { .. } => missing(),
@@ -310,9 +424,9 @@ impl BinaryStore for ObjectBinaryStore {
                 file.set_max_buf_size(READ_BYTES);
                 file.seek(io::SeekFrom::Start(begin)).await.map_err(|error| map_io(&error, &error))?;
                 let chunks = ReaderStream::with_capacity(file.take(end - begin), READ_BYTES);
-                Ok((chunks.map_err(|error| map_io(&error, &error)).boxed(), size))
+                Ok((verified(chunks.map_err(|error| map_io(&error, &error)).boxed()), size))
             }
-            _ => Ok((result.into_stream().map_err(|error| map(&error)).boxed(), size)),
+            _ => Ok((verified(result.into_stream().map_err(move |error| map_read(&error, &name)).boxed()), size)),
         }
     }
 
@@ -372,6 +486,14 @@ impl BinaryStore for ObjectBinaryStore {
         let _gate = self.gate.write().await;
         if self.stat(sha256).await?.is_none_or(|blob| blob.stamp != stamp) {
             return Ok(false);
+        }
+        if self.shared {
+            let Some(place) = location(sha256) else { return Ok(false) };
+            let is_meant = |meta: &ObjectMeta| stamp_of(meta) == Some(stamp);
+            crash::point("blob-delete", Side::Before);
+            let deleted = shared::delete_if(&*self.store, &place, is_meant).await;
+            crash::point("blob-delete", Side::After);
+            return deleted.map_err(|error| map(&error));
         }
         self.delete(sha256).await?;
         Ok(true)

@@ -6,6 +6,7 @@ pub mod blobs;
 mod changes;
 pub mod data_files;
 pub mod embedded;
+pub mod hdfs;
 pub mod memory;
 pub mod outbound;
 pub mod process;

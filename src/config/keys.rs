@@ -3,6 +3,7 @@
 use serde::de::value::Error;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, Visitor};
 
+use super::binaries::{Hdfs, Shared};
 use super::schema::{
     Callbacks, Config, Contexts, Driver, Events, Hocon, Http, Idempotency, Jobs, Log, Node, Retention, Security, Store,
     Tls, ZooKeeper,
@@ -29,6 +30,8 @@ pub(super) fn shape(path: &[String]) -> Shape {
         ["drivers", _kind, key] if fields::<Driver>().contains(&key) => Shape::Value,
         ["drivers", _kind, "environment", _] => Shape::Value,
         ["drivers", _kind, "settings", ..] => Shape::Setting,
+        ["store", table] if !within_store(table).is_empty() => Shape::Table,
+        ["store", table, key] if within_store(table).contains(&key) => Shape::Value,
         ["security", "roles"] => Shape::Table,
         ["security", "roles", _role] => Shape::Value,
         [section, key] if section != "drivers" && keys(section).contains(&key) => Shape::Value,
@@ -49,6 +52,10 @@ pub(super) fn instead(path: &[String]) -> Result<Vec<String>, Vec<&'static str>>
         ["drivers", kind, key, ..] => match nearest(key, fields::<Driver>()) {
             Some(name) => owned(&["drivers", kind, name]),
             None => Err(fields::<Driver>().to_vec()),
+        },
+        ["store", table, key, ..] if !within_store(table).is_empty() => match nearest(key, within_store(table)) {
+            Some(name) => owned(&["store", table, name]),
+            None => Err(within_store(table).to_vec()),
         },
         [section, key, ..] if sections().contains(&section) => match (nearest(key, keys(section)), elsewhere(key)) {
             (Some(name), _) => owned(&[section, name]),
@@ -85,6 +92,15 @@ fn keys(section: &str) -> &'static [&'static str] {
         "retention" => fields::<Retention>(),
         "events" => fields::<Events>(),
         "zookeeper" => fields::<ZooKeeper>(),
+        _ => &[],
+    }
+}
+
+/// The keys of a table in `store`.
+fn within_store(table: &str) -> &'static [&'static str] {
+    match table {
+        "shared" => fields::<Shared>(),
+        "hdfs" => fields::<Hdfs>(),
         _ => &[],
     }
 }
@@ -166,6 +182,10 @@ mod tests {
             ("drivers.mine.settings.spark.master", Shape::Setting),
             ("drivers.mine.environment.PATH", Shape::Value),
             ("drivers.mine.other", Shape::Unknown),
+            ("store.hdfs", Shape::Table),
+            ("store.hdfs.conf-dir", Shape::Value),
+            ("store.hdfs.conf-dir.other", Shape::Unknown),
+            ("store.binaries", Shape::Value),
             ("security.roles", Shape::Table),
             ("security.roles.mine", Shape::Value),
             ("security.roles.mine.other", Shape::Unknown),
@@ -185,6 +205,7 @@ mod tests {
             ("contxts", "contexts"),
             ("drivers.pyspark.exectable", "drivers.pyspark.executable"),
             ("driver.pyspark", "drivers.pyspark"),
+            ("store.hdfs.conf_dir", "store.hdfs.conf-dir"),
         ] {
             assert_eq!(instead(&path(unknown)), Ok(path(expected)), "{unknown}");
         }

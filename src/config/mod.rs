@@ -3,6 +3,7 @@
 //! Later layers win: defaults, file, environment, `--set`, flags. `load` is the way in.
 
 mod access;
+mod binaries;
 pub mod duration;
 mod error;
 mod keys;
@@ -14,6 +15,7 @@ mod schema;
 mod tests;
 mod validate;
 
+pub use binaries::{Binaries, Hdfs, Shared};
 pub use error::{Errors, Origin, Problem};
 pub use least::{LEAST_LIFE, MAX_RESTARTS};
 pub use load::{ENVIRONMENT_PREFIX, FILE_NAME, Sources, load};

@@ -175,6 +175,9 @@ pub struct Store {
     /// An archive that unpacks to more is refused.
     pub max_unpacked_bytes: u64,
     pub max_archive_entries: u64,
+    pub binaries: super::Binaries,
+    pub shared: super::Shared,
+    pub hdfs: super::Hdfs,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -431,6 +434,9 @@ impl Default for Store {
             driver_cache_bytes: GIB,
             max_unpacked_bytes: 4 * GIB,
             max_archive_entries: 100_000,
+            binaries: super::Binaries::default(),
+            shared: super::Shared::default(),
+            hdfs: super::Hdfs::default(),
         }
     }
 }

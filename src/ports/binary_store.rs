@@ -14,6 +14,11 @@ pub enum BlobError {
     /// Nothing is kept of it.
     #[error("the content has the hash {found}, not {expected}")]
     WrongHash { expected: String, found: String },
+    /// It is not what was uploaded: who reads the whole of a blob is told so before its last chunk.
+    #[error(
+        "blob {sha256} is damaged where it is stored: {why}; upload it again, and look at what else is damaged there"
+    )]
+    Damaged { sha256: String, why: String },
     #[error("the binary store is full: {0}")]
     Full(String),
     #[error("the binary store is unavailable: {0}")]

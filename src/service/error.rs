@@ -153,7 +153,9 @@ impl From<BlobError> for ServiceError {
         match error {
             BlobError::Full(why) => Self::StorageFull(why),
             BlobError::Unavailable(why) => Self::StoreUnavailable(why),
-            BlobError::NotFound(_) | BlobError::WrongHash { .. } => Self::Internal(error.to_string()),
+            BlobError::NotFound(_) | BlobError::WrongHash { .. } | BlobError::Damaged { .. } => {
+                Self::Internal(error.to_string())
+            }
         }
     }
 }

@@ -4,8 +4,12 @@
 
 mod contract;
 mod embedded;
+mod hdfs;
 mod queue;
 mod salvage;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod zookeeper;
+#[path = "../servers/hdfs.rs"]
+mod server;
+mod shared;

@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod archives;
+mod binaries;
 mod bodies;
 mod cli;
 mod clients;
 mod environment;
 mod failures;
+#[path = "../servers/hdfs.rs"]
+mod hdfs;
 mod kills;
 mod names;
 mod output;

@@ -114,7 +114,7 @@ impl Server {
         self.directory.path().join("data")
     }
 
-    fn log_text(&self) -> String {
+    pub fn log_text(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("server.log")).unwrap_or_default()
     }
 

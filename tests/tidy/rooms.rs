@@ -25,7 +25,8 @@ const DOORS: [(&str, &[&str]); 13] = [
 const HALLS: [&str; 3] = ["src/lib.rs", "src/main.rs", "src/node.rs"];
 
 /// Crates and modules that read a clock, do IO, or wait: not in `core`.
-const IMPURE: [&str; 8] = ["tokio", "ractor", "reqwest", "axum", "getrandom", "redb", "object_store", "rustix"];
+const IMPURE: [&str; 9] =
+    ["tokio", "ractor", "reqwest", "axum", "getrandom", "redb", "object_store", "hdfs_native", "rustix"];
 const IMPURE_STD: [&str; 6] = ["fs", "net", "io", "process", "thread", "env"];
 
 fn doors(room: &str) -> Option<&'static [&'static str]> {

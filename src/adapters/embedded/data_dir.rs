@@ -9,6 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::runtime::crash::{self, Side};
+use crate::runtime::random;
 
 /// Raise it when an older server could no longer read the directory.
 const FORMAT: u32 = 1;
@@ -16,6 +17,7 @@ const PRODUCT: &str = env!("CARGO_PKG_VERSION");
 
 const LOCK_FILE: &str = "lock";
 const FORMAT_FILE: &str = "format";
+const ID_FILE: &str = "id";
 const META_FILE: &str = "meta.redb";
 /// Uploaded binaries, by hash.
 const BLOBS: &str = "blobs";
@@ -93,6 +95,31 @@ impl DataDir {
 
     pub fn blobs(&self) -> PathBuf {
         self.root.join(BLOBS)
+    }
+
+    /// Tells this directory from all others; made when it is first asked for.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn id(&self) -> Result<String, DataDirError> {
+        let file = self.root.join(ID_FILE);
+        match std::fs::read_to_string(&file) {
+            Ok(id) => Ok(id.trim().to_owned()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let id = random::id();
+                let aside = self.tmp().join(ID_FILE);
+                let write = || {
+                    let mut out = File::options().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+                    writeln!(out, "{id}")?;
+                    out.sync_all()?;
+                    std::fs::rename(&aside, &file)
+                };
+                write().map_err(failed("write", &file))?;
+                sync(&self.root)?;
+                Ok(id)
+            }
+            Err(error) => Err(failed("read", &file)(error)),
+        }
     }
 
     pub fn drivers(&self) -> PathBuf {
@@ -227,8 +254,9 @@ mod tests {
         assert!([first.blobs(), first.drivers(), first.data(), first.tmp()].iter().all(|part| part.is_dir()));
         let format: Format = serde_json::from_slice(&std::fs::read(path.join("format")).unwrap()).unwrap();
         assert_eq!((format.format, format.version.as_str()), (FORMAT, PRODUCT));
+        let id = first.id().unwrap();
         drop(first);
-        assert!(DataDir::open(&path).is_ok());
+        assert_eq!(DataDir::open(&path).unwrap().id().unwrap(), id);
     }
 
     #[test]

@@ -54,7 +54,7 @@ struct Message {
 fn unreadable(error: &BlobError) -> Answer {
     let why = format!("the result cannot be read: {error}");
     match error {
-        BlobError::NotFound(_) | BlobError::WrongHash { .. } => Answer::Refused(why),
+        BlobError::NotFound(_) | BlobError::WrongHash { .. } | BlobError::Damaged { .. } => Answer::Refused(why),
         BlobError::Full(_) | BlobError::Unavailable(_) => Answer::None(why),
     }
 }

@@ -94,8 +94,15 @@ fn local_blobs() -> Fresh<dyn BinaryStore> {
     (Arc::new(ObjectBinaryStore::open_local(directory.path()).unwrap()), Some(directory))
 }
 
+fn shared_blobs() -> Fresh<dyn BinaryStore> {
+    let directory = tempfile::tempdir().unwrap();
+    (Arc::new(ObjectBinaryStore::open_shared(directory.path()).unwrap()), Some(directory))
+}
+
 meta_store!(memory_meta_store, super::memory_meta);
 meta_store!(embedded_meta_store, super::embedded_meta);
 meta_store!(zookeeper_meta_store, super::zookeeper_meta);
 binary_store!(memory_binary_store, super::memory_blobs);
 binary_store!(local_binary_store, super::local_blobs);
+binary_store!(shared_binary_store, super::shared_blobs);
+binary_store!(hdfs_binary_store, crate::hdfs::fresh);

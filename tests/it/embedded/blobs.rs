@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use doyen::adapters::blobs::ObjectBinaryStore;
 use doyen::ports::{BinaryStore, BlobError};
+use futures::StreamExt;
 
 const LARGE: usize = 5 * 1024 * 1024;
 
@@ -74,4 +75,23 @@ async fn directory_that_is_not_there_is_unavailable() {
     let directory = tempfile::tempdir().unwrap();
     let missing = ObjectBinaryStore::open_local(&directory.path().join("missing"));
     assert!(matches!(missing.err(), Some(BlobError::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn bytes_that_changed_on_the_disk_are_noticed_before_the_last_is_given() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = ObjectBinaryStore::open_local(directory.path()).unwrap();
+    for size in [10, LARGE] {
+        let mut writer = store.create().await.unwrap();
+        writer.write(Bytes::from(vec![1; size])).await.unwrap();
+        let (sha256, _) = writer.finish(None).await.unwrap();
+        let file = directory.path().join(&sha256[..2]).join(&sha256);
+        std::fs::write(file, vec![2; size]).unwrap();
+        let (mut reader, _) = store.read(&sha256, 0, None).await.unwrap();
+        let mut came = 0;
+        while let Ok(chunk) = reader.next().await.unwrap() {
+            came += chunk.len();
+        }
+        assert!(came < size);
+    }
 }

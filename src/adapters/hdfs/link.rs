@@ -1,0 +1,161 @@
+//! The way to an HDFS: its NameNodes, and a deadline and a permit for each call.
+//!
+//! `hdfs-native` waits for ever for a NameNode that is frozen or cut off, and keeps to its connection. So a call that is not
+//! answered in time also brings about a new client, which begins with the next of the NameNodes.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use hdfs_native::{Client, ClientBuilder, HdfsError};
+use object_store::{Error, Result};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::faults::{Fault, Kind, place};
+use crate::config;
+
+/// Calls at work at once; more wait, within their deadline.
+const PERMITS: usize = 64;
+/// What several NameNodes are called together.
+const NAMESERVICE: &str = "doyen-namenodes";
+
+#[derive(Debug)]
+pub(super) struct Link {
+    settings: config::Hdfs,
+    /// Which does the client's work.
+    runtime: Handle,
+    permits: Semaphore,
+    current: RwLock<Current>,
+}
+
+#[derive(Debug, Clone)]
+struct Current {
+    /// Counts clients.
+    generation: usize,
+    client: Client,
+}
+
+impl Link {
+    /// Connects with the first call.
+    pub(super) fn open(settings: &config::Hdfs) -> Result<Self> {
+        let runtime = Handle::current();
+        let client = client(settings, 0, &runtime).map_err(|error| fault(settings, "connect", error))?;
+        let current = RwLock::new(Current { generation: 0, client });
+        Ok(Self { settings: settings.clone(), runtime, permits: Semaphore::new(PERMITS), current })
+    }
+
+    pub(super) async fn call<T, F: Future<Output = hdfs_native::Result<T>> + Send>(
+        &self,
+        what: &'static str,
+        begin: impl FnOnce(Client) -> F + Send,
+    ) -> Result<T> {
+        let client = self.current().client;
+        self.bounded(what, begin(client)).await?.map_err(|error| self.fault(what, error))
+    }
+
+    /// What is begun already, within the deadline.
+    pub(super) async fn bounded<T>(&self, what: &'static str, work: impl Future<Output = T>) -> Result<T> {
+        let generation = self.current().generation;
+        let permitted = async {
+            let _permit = self.permits.acquire().await;
+            work.await
+        };
+        timeout(self.settings.deadline, permitted).await.map_err(|_| {
+            self.renew(generation);
+            generic(Fault::deadline(&self.settings, what))
+        })
+    }
+
+    /// Within what has a permit and a deadline already.
+    pub(super) async fn ask<T, F: Future<Output = hdfs_native::Result<T>> + Send>(
+        &self,
+        begin: impl FnOnce(Client) -> F + Send,
+    ) -> hdfs_native::Result<T> {
+        begin(self.current().client).await
+    }
+
+    /// False when it was not there.
+    pub(super) async fn delete(&self, path: String) -> Result<bool> {
+        self.call("delete a file", |client| async move { client.delete(&path, false).await }).await
+    }
+
+    /// Removes what an upload left that failed; whom HDFS does not answer need not wait for it.
+    pub(super) fn discard(self: &Arc<Self>, path: String) {
+        let link = Arc::clone(self);
+        self.runtime.spawn(async move { link.delete(path).await });
+    }
+
+    pub(super) fn fault(&self, what: &'static str, error: HdfsError) -> Error {
+        fault(&self.settings, what, error)
+    }
+
+    pub(super) fn refuse(&self, why: String) -> Error {
+        generic(Fault::new(Kind::Other, format!("HDFS ({}): {why}", place(&self.settings))))
+    }
+
+    fn current(&self) -> Current {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Once, however many calls of this generation were not answered.
+    fn renew(&self, generation: usize) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if current.generation != generation {
+            return;
+        }
+        // The same settings made a client before; if they do not now (a file is gone), the old one stays.
+        if let Ok(client) = client(&self.settings, generation + 1, &self.runtime) {
+            *current = Current { generation: generation + 1, client };
+        }
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(place(&self.settings))
+    }
+}
+
+fn generic(fault: Fault) -> Error {
+    Error::Generic { store: "HDFS", source: Box::new(fault) }
+}
+
+fn fault(settings: &config::Hdfs, what: &'static str, error: HdfsError) -> Error {
+    let found = Fault::of(settings, what, &error);
+    match found.kind {
+        Kind::NotFound => Error::NotFound { path: found.to_string(), source: Box::new(error) },
+        Kind::Exists => Error::AlreadyExists { path: found.to_string(), source: Box::new(error) },
+        _ => generic(found),
+    }
+}
+
+/// NameNodes in the order of the setting, but from the n-th on.
+fn client(settings: &config::Hdfs, n: usize, runtime: &Handle) -> hdfs_native::Result<Client> {
+    let nodes: Vec<&str> = settings.namenodes().collect();
+    let mut keys = vec![("dfs.client.socket-timeout".to_owned(), socket_timeout(settings.deadline))];
+    let mut builder = ClientBuilder::new();
+    if nodes.len() > 1 {
+        let names: Vec<String> = (0..nodes.len()).map(|i| format!("n{}", (n + i) % nodes.len())).collect();
+        keys.push((format!("dfs.ha.namenodes.{NAMESERVICE}"), names.join(",")));
+        let address = |i: usize| format!("dfs.namenode.rpc-address.{NAMESERVICE}.n{i}");
+        keys.extend(nodes.iter().enumerate().map(|(i, node)| (address(i), (*node).to_owned())));
+        builder = builder.with_url(format!("hdfs://{NAMESERVICE}"));
+    } else if let Some(url) = &settings.url {
+        builder = builder.with_url(url);
+    }
+    if let Some(directory) = &settings.conf_dir {
+        builder = builder.with_config_dir(directory.to_string_lossy());
+    }
+    if let Some(user) = &settings.user {
+        builder = builder.with_user(user);
+    }
+    builder.with_config(keys).with_io_runtime(runtime.clone()).build()
+}
+
+/// In milliseconds: a reader goes on to two further DataNodes within the deadline.
+fn socket_timeout(deadline: Duration) -> String {
+    (deadline.as_millis() / 3).max(1).to_string()
+}

@@ -1,0 +1,132 @@
+//! Writing a file: parts one after the other, and closing it without waiting longer than HDFS needs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use hdfs_native::WriteOptions;
+use hdfs_native::file::FileWriter;
+use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
+use tokio::sync::Mutex;
+use tokio::time::sleep;
+
+use super::link::Link;
+
+/// Between two looks whether the NameNode knows a block; each next pause is twice as long, up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+/// For an answer that may be on its way; after it, the question is repeated.
+const ANSWER: Duration = Duration::from_millis(10);
+const LAST_PAUSE: Duration = Duration::from_millis(250);
+
+#[derive(Debug)]
+pub(super) struct Upload {
+    link: Arc<Link>,
+    path: String,
+    /// None while a part is written: one that is given up halfway leaves none.
+    open: Arc<Mutex<Option<Open>>>,
+}
+
+struct Open {
+    writer: FileWriter,
+    size: usize,
+}
+
+impl std::fmt::Debug for Open {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.size)
+    }
+}
+
+impl Upload {
+    /// To a path where nothing is.
+    pub(super) async fn begin(link: &Arc<Link>, path: String) -> Result<Self> {
+        let name = path.clone();
+        let create = |client: hdfs_native::Client| async move { client.create(&name, WriteOptions::default()).await };
+        let writer = link.call("create a file", create).await?;
+        let open = Arc::new(Mutex::new(Some(Open { writer, size: 0 })));
+        Ok(Self { link: Arc::clone(link), path, open })
+    }
+}
+
+#[async_trait]
+impl MultipartUpload for Upload {
+    /// To be awaited before the next one.
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let (link, open, path) = (Arc::clone(&self.link), Arc::clone(&self.open), self.path.clone());
+        let put = async move {
+            let mut slot = open.lock().await;
+            let mut open = slot.take().ok_or_else(|| link.refuse(format!("the upload to {path} was given up")))?;
+            for bytes in data {
+                open.size += bytes.len();
+                let written = link.bounded("take a part of a file", open.writer.write_bytes(bytes)).await?;
+                written.map_err(|error| link.fault("take a part of a file", error))?;
+            }
+            *slot = Some(open);
+            Ok(())
+        };
+        put.boxed()
+    }
+
+    /// The file is whole then, on as many DataNodes as `dfs.namenode.replication.min` says at least.
+    async fn complete(&mut self) -> Result<PutResult> {
+        let open = self.open.lock().await.take();
+        let open = open.ok_or_else(|| self.link.refuse(format!("the upload to {} was given up", self.path)))?;
+        let closed = self.link.bounded("close a file", close(&self.link, open, &self.path)).await;
+        if let Err(error) = closed.flatten() {
+            self.link.discard(self.path.clone());
+            return Err(error);
+        }
+        Ok(PutResult { e_tag: None, version: None, extensions: Default::default() })
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        drop(self.open.lock().await.take());
+        self.link.delete(self.path.clone()).await.map(drop)
+    }
+}
+
+/// The NameNode takes a file as complete once a DataNode has told it of the last block, which is some milliseconds after the
+/// client heard of it; the client, if it asks too early, asks again only after 500 ms. So this looks by itself whether the
+/// NameNode has heard the client's question (then it knows the size), and has it asked again, sooner.
+async fn close(link: &Link, open: Open, path: &str) -> Result<()> {
+    let Open { mut writer, size } = open;
+    let mut pause = FIRST_PAUSE;
+    let mut asked = false;
+    loop {
+        let look = async {
+            sleep(pause).await;
+            while !asked && !knows(link, path, size).await {
+                pause = (pause * 2).min(LAST_PAUSE);
+                sleep(pause).await;
+            }
+            if !asked {
+                sleep(ANSWER).await;
+            }
+        };
+        let closed = tokio::select! {
+            biased;
+            closed = writer.close() => Some(closed),
+            () = look => None,
+        };
+        match closed {
+            None if !asked => (asked, pause) = (true, ANSWER),
+            None => pause = (pause * 2).min(LAST_PAUSE),
+            Some(Ok(())) => return Ok(()),
+            // Its first question may have been answered with yes while it was given up.
+            Some(Err(_)) if asked && is_closed(link, path).await => return Ok(()),
+            Some(Err(error)) => return Err(link.fault("close a file", error)),
+        }
+    }
+}
+
+async fn knows(link: &Link, path: &str, size: usize) -> bool {
+    let path = path.to_owned();
+    let found = link.ask(|client| async move { client.get_file_info(&path).await }).await;
+    size > 0 && found.is_ok_and(|status| status.length == size)
+}
+
+async fn is_closed(link: &Link, path: &str) -> bool {
+    let path = path.to_owned();
+    link.ask(|client| async move { client.recover_lease(&path).await }).await.unwrap_or(false)
+}
