@@ -15,6 +15,8 @@ pub type Link = (HostNo, HostNo);
 pub enum Damage {
     /// The record is deleted, its fences stay.
     Delete,
+    /// The record is deleted, and its fences as well.
+    DeleteAll,
     /// The record is as it was so many changes ago.
     RollBack(u8),
     /// One byte is another.
@@ -46,6 +48,10 @@ pub enum Fault {
         clock_too: bool,
     },
     Continue {
+        node: HostNo,
+    },
+    /// Its timers stand still, but it takes messages: a loop that hangs. Its watchdog ends it in the end.
+    Wedge {
         node: HostNo,
     },
     Leave {
@@ -125,6 +131,7 @@ impl Fault {
             | Self::Start { node }
             | Self::Freeze { node, .. }
             | Self::Continue { node }
+            | Self::Wedge { node }
             | Self::Leave { node }
             | Self::ClockJump { node, .. }
             | Self::ClockDrift { node, .. }
@@ -166,6 +173,7 @@ impl fmt::Display for Damage {
             Self::NewerFormat => f.write_str("the record has a newer format"),
             Self::EqualAges => f.write_str("members of the record have equal ages"),
             Self::FenceDeleted => f.write_str("the fence is deleted"),
+            Self::DeleteAll => f.write_str("the record and its fence are deleted"),
         }
     }
 }
@@ -243,6 +251,7 @@ impl fmt::Display for Fault {
                 write!(f, "{} is frozen{}", name(*node), if *clock_too { " with its clock" } else { "" })
             }
             Self::Continue { node } => write!(f, "{} continues", name(*node)),
+            Self::Wedge { node } => write!(f, "{} hangs", name(*node)),
             Self::Leave { node } => write!(f, "{} is told to leave", name(*node)),
             Self::Cut { links, rejecting } => {
                 write!(f, "{} {}", if *rejecting { "rejected:" } else { "cut:" }, Links(links))

@@ -23,6 +23,7 @@ flap A-B [every 1s] [10 times]
 crash AB [never]     killed at once; never: not started again
 power A              the host is gone
 freeze A             as SIGSTOP; suspend A: a virtual machine, its clock stops too; continue A
+wedge A              its loop hangs, but it answers
 start A  leave A  expire A
 store cut A  store mend A  store away  store back
 loss 10%  delay 50ms
@@ -103,6 +104,7 @@ fn faults(words: &[&str]) -> Result<Vec<Fault>, String> {
         ["power", nodes] => per_node(nodes, &|node| Fault::PowerLoss { node }),
         ["freeze", nodes] => per_node(nodes, &|node| Fault::Freeze { node, clock_too: false }),
         ["suspend", nodes] => per_node(nodes, &|node| Fault::Freeze { node, clock_too: true }),
+        ["wedge", nodes] => per_node(nodes, &|node| Fault::Wedge { node }),
         ["continue", nodes] => per_node(nodes, &|node| Fault::Continue { node }),
         ["start", nodes] => per_node(nodes, &|node| Fault::Start { node }),
         ["leave", nodes] => per_node(nodes, &|node| Fault::Leave { node }),

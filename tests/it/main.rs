@@ -7,9 +7,9 @@ mod embedded;
 mod hdfs;
 mod queue;
 mod salvage;
-#[path = "../servers/mod.rs"]
-mod servers;
-mod zookeeper;
 #[path = "../servers/hdfs.rs"]
 mod server;
+#[path = "../servers/mod.rs"]
+mod servers;
 mod shared;
+mod zookeeper;

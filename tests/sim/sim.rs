@@ -8,3 +8,4 @@ mod pictures;
 mod scenarios;
 mod seeds;
 mod story;
+mod teeth;

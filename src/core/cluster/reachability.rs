@@ -36,6 +36,8 @@ impl Peer {
 pub struct Reachability {
     #[serde(with = "pairs")]
     peers: BTreeMap<NodeId, Peer>,
+    #[serde(default)]
+    broken: Broken,
 }
 
 /// What follows from all that was heard.
@@ -49,11 +51,20 @@ pub struct Heard {
 }
 
 impl Reachability {
+    pub fn new(broken: Broken) -> Self {
+        Self { broken, ..Self::default() }
+    }
+
     /// Follows the record: those who are new are heard as of now, those who are no members are forgotten.
     pub fn follow(&mut self, members: &[Member], me: &NodeId, now: Moment, timing: &Timing) {
         self.peers.retain(|id, _| members.iter().any(|m| m.id == *id));
         for member in members.iter().filter(|m| m.id != *me) {
-            self.peers.entry(member.id.clone()).or_insert_with(|| Peer::new(now, timing));
+            let broken = self.broken;
+            self.peers.entry(member.id.clone()).or_insert_with(|| {
+                let mut peer = Peer::new(now, timing);
+                peer.accused = broken.is(Mutation::NewcomerNotGraced);
+                peer
+            });
         }
     }
 
@@ -86,11 +97,18 @@ impl Reachability {
             .row
             .as_ref()
             .is_some_and(|(row, at)| row.progress >= progress && now.since(*at) > timing.heartbeat.times(2));
-        if !newest || wedged {
+        if !newest || (wedged && !self.broken.is(Mutation::WedgedLooksHealthy)) {
             return false;
         }
-        peer.detector.heard(now, timing);
-        std::mem::take(&mut peer.accused) | std::mem::take(&mut peer.gone)
+        if self.broken.is(Mutation::PauseNotAccepted) {
+            let mut nervous = timing.clone();
+            nervous.detector.acceptable_pause = Millis::ZERO;
+            peer.detector.heard(now, &nervous);
+        } else {
+            peer.detector.heard(now, timing);
+        }
+        let forgiven = !self.broken.is(Mutation::AccusedForever) && std::mem::take(&mut peer.accused);
+        std::mem::take(&mut peer.gone) | forgiven
     }
 
     /// What an observer says, heard from itself or from another. Whether it changes whom it accuses is told.
@@ -102,6 +120,11 @@ impl Reachability {
             Some((old, at)) => {
                 if row.progress > old.progress {
                     *at = now;
+                } else {
+                    // The same, perhaps passed on by another and older by that: its age counts from when it was first heard.
+                    let since = now.since(*at);
+                    let then = row.store.map(|ago| Millis(ago.0.saturating_sub(since.0)));
+                    row.store = old.store.into_iter().chain(then).min();
                 }
                 let changed = row.accused != old.accused;
                 *old = row;
@@ -147,7 +170,7 @@ impl Reachability {
 
     /// Rows to pass on: of those that are heard, and that somebody who is heard does not hear.
     pub fn relayed(&self, now: Moment, timing: &Timing) -> Vec<(NodeId, Row)> {
-        let heard = |p: &&Peer| is_fresh(p, now, timing);
+        let heard = |p: &&Peer| self.is_fresh(p, now, timing);
         let told = self.peers.values().filter(heard).filter_map(|p| p.row.as_ref());
         let mut missed: BTreeSet<&NodeId> = told.flat_map(|(row, _)| &row.accused).collect();
         missed.extend(self.peers.iter().filter(|(_, p)| p.accused).map(|(id, _)| id));
@@ -155,24 +178,24 @@ impl Reachability {
         if missed.is_empty() {
             return Vec::new();
         }
-        let fresh = self.peers.iter().filter(|(_, p)| is_fresh(p, now, timing) && !p.accused);
+        let fresh = self.peers.iter().filter(|(_, p)| self.is_fresh(p, now, timing) && !p.accused);
         fresh.filter_map(|(id, p)| p.row.as_ref().map(|(row, at)| (id.clone(), aged(row, now.since(*at))))).collect()
     }
 
     /// Puts together what is heard. `mine` is how long ago this node has reached the store.
-    pub fn heard(&self, me: &NodeId, mine: Option<Millis>, now: Moment, timing: &Timing, broken: Broken) -> Heard {
+    pub fn heard(&self, me: &NodeId, mine: Option<Millis>, now: Moment, timing: &Timing) -> Heard {
         let mut heard = Heard { gone: self.marked(|p| p.gone), ..Heard::default() };
         heard.store.extend(mine.map(|ago| (me.clone(), ago)));
         heard.accusations.extend(self.accused().into_iter().map(|subject| (me.clone(), subject)));
         let mut listened = 1;
         for (id, peer) in &self.peers {
-            let Some((row, at)) = peer.row.as_ref().filter(|_| is_fresh(peer, now, timing)) else { continue };
+            let Some((row, at)) = peer.row.as_ref().filter(|_| self.is_fresh(peer, now, timing)) else { continue };
             listened += 1;
             heard.store.extend(row.store.map(|ago| (id.clone(), ago + now.since(*at))));
             let known = |subject: &&NodeId| *subject == me || self.peers.contains_key(*subject);
             heard.accusations.extend(row.accused.iter().filter(known).map(|subject| (id.clone(), subject.clone())));
         }
-        let enough = if broken.is(Mutation::OneAccuserIsEnough) { 1 } else { 2.min(listened) };
+        let enough = if self.broken.is(Mutation::OneAccuserIsEnough) { 1 } else { 2.min(listened) };
         let mut accusers: BTreeMap<&NodeId, usize> = BTreeMap::new();
         for (_, subject) in &heard.accusations {
             *accusers.entry(subject).or_default() += 1;
@@ -185,19 +208,20 @@ impl Reachability {
 
     /// When that member has last reached the store, if it is heard; `never` if it says that it has not.
     pub fn stored_at(&self, id: &NodeId, never: Moment, now: Moment, timing: &Timing) -> Option<Moment> {
-        let peer = self.peers.get(id).filter(|peer| is_fresh(peer, now, timing))?;
+        let peer = self.peers.get(id).filter(|peer| self.is_fresh(peer, now, timing))?;
         peer.row.as_ref().map(|(row, at)| row.store.map_or(never, |ago| *at - ago))
     }
 
     fn marked(&self, which: impl Fn(&Peer) -> bool) -> BTreeSet<NodeId> {
         self.peers.iter().filter(|(_, p)| which(p)).map(|(id, _)| id.clone()).collect()
     }
-}
 
-/// Whether it was heard of lately. Shorter than the detection time, so that who is accused for its own silence does not count any more.
-fn is_fresh(peer: &Peer, now: Moment, timing: &Timing) -> bool {
-    let lately = timing.heartbeat + timing.detector.acceptable_pause;
-    !peer.gone && peer.row.as_ref().is_some_and(|(_, at)| now.since(*at) <= lately)
+    /// Whether it was heard of lately. Shorter than the detection time, so that who is accused for its own silence does not count any more.
+    fn is_fresh(&self, peer: &Peer, now: Moment, timing: &Timing) -> bool {
+        let lately = timing.heartbeat + timing.detector.acceptable_pause;
+        let fresh = |at: Moment| now.since(at) <= lately || self.broken.is(Mutation::RowsForever);
+        !peer.gone && peer.row.as_ref().is_some_and(|(_, at)| fresh(*at))
+    }
 }
 
 /// The row as of now.

@@ -2,24 +2,36 @@
 //! has committed, and what they do.
 
 mod agreement;
+mod alarms;
+mod decided;
+mod founding;
 mod identity;
+mod leaving;
 mod life;
 mod one_owner;
+mod owners;
+mod pauses;
+mod removals;
+mod standing;
+mod stranding;
 mod survival;
 mod terms;
+pub mod truth;
 mod writes;
 
 use std::fmt;
 
 use doyen_cluster::decision::Decision;
-use doyen_cluster::effect::Status;
+use doyen_cluster::effect::{Exit, Status};
 use doyen_cluster::ids::{Age, Epoch, NodeId, Term};
 use doyen_cluster::node::Life;
 use doyen_cluster::record::Record;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
+pub use founding::Seen;
 pub use one_owner::{Order, Settling};
+pub use standing::Seen as ProcessSeen;
 
 /// A number of the design's list; 0 for what the core promises of itself.
 pub type Number = u8;
@@ -33,7 +45,11 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invariant {} at {:.3} s: {}", self.invariant, self.at_us as f64 / 1e6, self.what)
+        let at = self.at_us as f64 / 1e6;
+        match self.invariant {
+            0 => write!(f, "a promise at {at:.3} s: {}", self.what),
+            number => write!(f, "invariant {number} at {at:.3} s: {}", self.what),
+        }
     }
 }
 
@@ -44,6 +60,8 @@ pub struct Ledger {
     agreement: agreement::Agreement,
     identity: identity::Identity,
     survival: survival::Survival,
+    decided: decided::Decided,
+    pub truth: truth::Truth,
     pub settling: Settling,
     next_age: Age,
     pub violations: Vec<Violation>,
@@ -57,6 +75,8 @@ impl Ledger {
             agreement: agreement::Agreement::default(),
             identity: identity::Identity::default(),
             survival: survival::Survival::new(plan),
+            decided: decided::Decided::default(),
+            truth: truth::Truth::new(plan),
             settling: Settling::new(plan),
             next_age: Age(0),
             violations: Vec::new(),
@@ -78,12 +98,22 @@ impl Ledger {
         let found = self.identity.committed(record);
         self.check(6, now, found);
         self.writes.committed(record);
+        let found = self.decided.committed(self.truth.record.as_ref(), record);
+        self.check(0, now, found);
+        let found = owners::committed(&self.truth, now, self.truth.record.as_ref(), record);
+        self.check(0, now, found);
+        self.truth.committed(now, record);
         self.next_age = self.next_age.max(record.next_age);
     }
 
     /// A node wanted to commit what is no record.
     pub fn invalid(&mut self, now: u64, what: String) {
         self.check(0, now, Err(what));
+    }
+
+    /// The singleton is about to write.
+    pub fn writes(&mut self, now: u64, id: &NodeId, term: Term, has_looked: bool) {
+        self.check(0, now, pauses::writes(id, term, has_looked));
     }
 
     /// A write of the singleton is committed.
@@ -109,11 +139,36 @@ impl Ledger {
     pub fn said(&mut self, now: u64, id: &NodeId, status: &Status) {
         let found = self.agreement.said(id, status);
         self.check(5, now, found);
+        let found = alarms::said(&self.truth, now, id, status);
+        self.check(0, now, found);
     }
 
-    pub fn decided(&mut self, now: u64, decision: &Decision) {
+    pub fn decided(&mut self, now: u64, decision: &Decision, seen: Seen) {
         let found = self.agreement.decided(decision);
         self.check(5, now, found);
+        let truth = &self.truth;
+        let promises = [
+            removals::decided(truth, now, decision),
+            owners::decided(truth, now, decision),
+            founding::decided(truth, now, decision, seen),
+            stranding::decided(truth, decision),
+        ];
+        self.decided.decided(decision);
+        for found in promises {
+            self.check(0, now, found);
+        }
+    }
+
+    /// How things stand.
+    pub fn stand(&mut self, now: u64, processes: &[ProcessSeen]) {
+        let found = standing::judged(&self.truth, now, processes);
+        self.check(0, now, found);
+    }
+
+    /// A process is about to end by itself.
+    pub fn exits(&mut self, now: u64, id: &NodeId, exit: &Exit) {
+        let found = leaving::exited(&self.truth, now, id, exit);
+        self.check(0, now, found);
     }
 
     pub fn lived(&mut self, now: u64, id: &NodeId, from: Life, to: Life) {
@@ -130,6 +185,7 @@ impl Ledger {
     pub fn tampered(&mut self) {
         self.agreement.tampered();
         self.terms.tampered();
+        self.decided.tampered();
     }
 
     pub fn restored(&mut self, now: u64, record: &Record) {

@@ -23,14 +23,15 @@ impl Draft<'_> {
 }
 
 /// Adds a fault, or some that belong together.
-pub fn add(plan: &mut Plan, at_ms: u64, heal_ms: u64, random: &mut Random) {
+pub fn any(plan: &mut Plan, at_ms: u64, heal_ms: u64, random: &mut Random) {
     let lasts = random.pick(&[100, 600, 1500, 3000, 6000, 9000, 20_000]);
     let until_ms = (at_ms + random.between(lasts / 2, lasts)).min(heal_ms);
     let node = random.below(plan.hosts.len() as u64) as usize;
     let mut draft = Draft { plan, at_ms, until_ms };
     match random.below(100) {
         0..=15 => crash(&mut draft, node, random),
-        16..=25 => freeze(&mut draft, node, random),
+        16 => draft.strike(Fault::Wedge { node }),
+        17..=25 => freeze(&mut draft, node, random),
         26..=47 => cut(&mut draft, random),
         48..=53 => flap(&mut draft, random),
         54..=60 => noise(&mut draft, random),
@@ -45,9 +46,10 @@ pub fn add(plan: &mut Plan, at_ms: u64, heal_ms: u64, random: &mut Random) {
 /// Adds the one fault of a plan that has no other.
 pub fn single(plan: &mut Plan, at_ms: u64, random: &mut Random) {
     let node = random.below(plan.hosts.len() as u64) as usize;
-    let until_ms = at_ms + random.between(100, 20_000);
+    let until_ms = at_ms + random.between(100, 30_000);
     let mut draft = Draft { plan, at_ms, until_ms };
-    match random.below(9) {
+    match random.below(10) {
+        9 => draft.strike(Fault::Wedge { node }),
         0 => draft.strike(Fault::Crash { node, never: false }),
         1 => draft.strike(Fault::PowerLoss { node }),
         2 => freeze(&mut draft, node, random),
@@ -75,6 +77,105 @@ fn crash(draft: &mut Draft, node: HostNo, random: &mut Random) {
             for node in random.some_of(some, draft.plan.hosts.len()) {
                 draft.strike(Fault::Crash { node, never: false });
             }
+        }
+    }
+}
+
+/// Processes that start, leave, crash and stand still, while requests to the store get lost.
+pub fn coming_and_going(plan: &mut Plan, at_ms: u64, heal_ms: u64, random: &mut Random) {
+    let node = random.below(plan.hosts.len() as u64) as usize;
+    let until_ms = (at_ms + random.between(500, 5000)).min(heal_ms);
+    let mut draft = Draft { plan, at_ms, until_ms };
+    match random.below(19) {
+        0..=1 => draft.strike_for_a_while(Fault::Leave { node }, Fault::Start { node }),
+        2..=3 => draft.strike_for_a_while(Fault::Crash { node, never: true }, Fault::Start { node }),
+        4 => draft.strike_for_a_while(Fault::PowerLoss { node }, Fault::Start { node }),
+        5 => freeze(&mut draft, node, random),
+        10..=13 => joining(&mut draft, node, random),
+        14 => lagging(&mut draft, node),
+        15..=16 => alone(&mut draft, node),
+        17 => without_heir(&mut draft, node),
+        18 => {
+            for node in random.some_of(2, draft.plan.hosts.len()) {
+                draft.until_ms = (at_ms + 15_000).min(heal_ms);
+                draft.strike_for_a_while(Fault::PowerLoss { node }, Fault::Start { node });
+            }
+        }
+        6 => draft.strike(Fault::Replay { to: node, count: random.pick(&[10, 300, 2000]), lie: false }),
+        _ => {
+            let noise = StoreNoise {
+                lost_before_per_mille: random.pick(&[0, 200, 500]),
+                lost_after_per_mille: random.pick(&[200, 500]),
+                late_per_mille: random.pick(&[0, 500, 1000]),
+                late_ms: random.pick(&[500, 3000]),
+                ..StoreNoise::default()
+            };
+            let usual = draft.plan.store;
+            draft.strike_for_a_while(Fault::StoreNoise { node, noise }, Fault::StoreNoise { node, noise: usual });
+            draft.strike(Fault::Crash { node, never: false });
+        }
+    }
+}
+
+/// A node loses the store, and perhaps its peers, about when it joins.
+fn joining(draft: &mut Draft, node: HostNo, random: &mut Random) {
+    let others = (0..draft.plan.hosts.len()).filter(|other| *other != node);
+    let links = both_ways(&others.map(|other| (node, other)).collect::<Vec<_>>());
+    let starts_ms = draft.plan.hosts[node].restart_ms.unwrap_or(0);
+    let (usual, began_ms) = (draft.plan.store, draft.at_ms);
+    draft.until_ms = began_ms + starts_ms + random.between(4000, 12_000);
+    let noise = StoreNoise { delay_us: 100_000, ..StoreNoise::default() };
+    draft.strike_for_a_while(Fault::StoreNoise { node, noise }, Fault::StoreNoise { node, noise: usual });
+    draft.strike(Fault::Crash { node, never: false });
+    draft.at_ms = began_ms + starts_ms + random.between(200, 1000);
+    draft.strike_for_a_while(Fault::StoreCut { node }, Fault::StoreMend { node });
+    if random.chance(500) {
+        draft.strike_for_a_while(Fault::Cut { links: links.clone(), rejecting: false }, Fault::Mend { links });
+    }
+}
+
+/// A node's session ends while its follower lags and the record changes.
+fn lagging(draft: &mut Draft, node: HostNo) {
+    let (usual, began_ms) = (draft.plan.store, draft.at_ms);
+    let noise = StoreNoise { lag_ms: 3000, ..StoreNoise::default() };
+    draft.until_ms = began_ms + 8000;
+    draft.strike_for_a_while(Fault::StoreNoise { node, noise }, Fault::StoreNoise { node, noise: usual });
+    let other = (node + 1) % draft.plan.hosts.len();
+    draft.strike(Fault::Crash { node: other, never: false });
+    for after_ms in [700, 1500, 2500] {
+        draft.at_ms = began_ms + after_ms;
+        draft.strike(Fault::SessionExpires { node });
+    }
+}
+
+/// A node is cut off, and starts again.
+fn alone(draft: &mut Draft, node: HostNo) {
+    let others = (0..draft.plan.hosts.len()).filter(|other| *other != node);
+    let links = both_ways(&others.map(|other| (node, other)).collect::<Vec<_>>());
+    draft.until_ms = draft.at_ms + 20_000;
+    draft.strike_for_a_while(Fault::Cut { links: links.clone(), rejecting: false }, Fault::Mend { links });
+    draft.strike(Fault::Crash { node, never: false });
+}
+
+/// The oldest leaves, and another cannot reach the store.
+fn without_heir(draft: &mut Draft, node: HostNo) {
+    draft.until_ms = draft.at_ms + 12_000;
+    draft.strike_for_a_while(Fault::StoreCut { node }, Fault::StoreMend { node });
+    draft.at_ms += 6000;
+    draft.strike_for_a_while(Fault::Leave { node: 0 }, Fault::Start { node: 0 });
+}
+
+/// Somebody changes the store by hand, and nodes come and go.
+pub fn with_hands(plan: &mut Plan, at_ms: u64, heal_ms: u64, random: &mut Random) {
+    let node = random.below(plan.hosts.len() as u64) as usize;
+    let until_ms = (at_ms + random.between(2000, 25_000)).min(heal_ms);
+    let mut draft = Draft { plan, at_ms, until_ms };
+    match random.below(4) {
+        0 => draft.strike(Fault::Crash { node, never: false }),
+        1 => draft.strike(Fault::Replay { to: node, count: random.pick(&[10, 300, 2000]), lie: random.chance(500) }),
+        _ => {
+            by_hand(&mut draft, node, random);
+            draft.strike(Fault::Crash { node, never: false });
         }
     }
 }
@@ -183,6 +284,7 @@ fn by_hand(draft: &mut Draft, node: HostNo, random: &mut Random) {
     }
     let damage = random.pick(&[
         Damage::Delete,
+        Damage::DeleteAll,
         Damage::RollBack(1),
         Damage::RollBack(3),
         Damage::Bytes,

@@ -14,6 +14,10 @@ impl Store {
         let Some(bytes) = self.state.bytes().map(<[u8]>::to_vec) else { return false };
         match damage {
             Damage::Delete => self.change(now, State::delete),
+            Damage::DeleteAll => self.change(now, |state| {
+                state.delete();
+                state.fences.clear();
+            }),
             Damage::RollBack(changes) => {
                 let Some(older) = self.older(changes) else { return false };
                 self.change(now, |state| state.set(older, version));
@@ -51,12 +55,10 @@ impl Store {
     /// The operator's command: an empty record above the epoch and term that are given.
     pub fn restore(&mut self, now: u64, above: (Epoch, Term), next_age: doyen_cluster::ids::Age) -> Option<Record> {
         let by = By { node: NodeId::new("operator", 0), claim_id: ClaimId::from(format!("restored-{now}").as_str()) };
-        let cluster = match (self.record(), self.state.fences.first(), self.last_record()) {
-            (Some(record), _, _) => record.cluster_id.clone(),
-            (None, Some(fence), _) => fence.key.cluster_id.clone(),
-            (None, None, Some(record)) => record.cluster_id,
-            (None, None, None) => return None,
-        };
+        // Without a record and fences, the nodes that have read one still know the cluster.
+        let there = self.record().map(|record| &record.cluster_id);
+        let fenced = self.state.fences.first().map(|fence| &fence.key.cluster_id);
+        let cluster = there.or(fenced).or(self.cluster.as_ref())?.clone();
         let record = Record::restored(cluster, above.0, above.1, next_age, by);
         let version = self.state.version().map_or(Version(0), Version::next);
         let bytes = State::encoded(&record).ok()?;
@@ -66,10 +68,6 @@ impl Store {
             state.fences.insert(record.fence());
         });
         Some(record)
-    }
-
-    fn last_record(&self) -> Option<Record> {
-        self.history.iter().rev().find_map(|(_, state)| state.record().cloned())
     }
 }
 

@@ -7,7 +7,7 @@ mod state;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use doyen_cluster::ids::{NodeId, Version};
+use doyen_cluster::ids::{ClusterId, NodeId, Version};
 use doyen_cluster::record::{Fence, FenceKey, Record};
 use doyen_cluster::store::{Reading, Refusal, StoreAnswer, StoreOp};
 
@@ -33,6 +33,8 @@ pub struct Store {
     /// How much longer than its timeout a session lives.
     pub linger_us: u64,
     sessions: Vec<Session>,
+    /// The cluster that was founded here.
+    cluster: Option<ClusterId>,
 }
 
 impl Default for Store {
@@ -43,6 +45,7 @@ impl Default for Store {
             away: false,
             linger_us: 0,
             sessions: Vec::new(),
+            cluster: None,
         }
     }
 }
@@ -117,6 +120,7 @@ impl Store {
         }
         let version = Version(0);
         let bytes = State::encoded(record)?;
+        self.cluster = Some(record.cluster_id.clone());
         self.change(now, |state| {
             state.set(bytes, version);
             state.fences.insert(record.fence());

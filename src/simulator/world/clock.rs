@@ -54,6 +54,14 @@ impl Clock {
         self.drift_ppm = ppm.clamp(-500_000, 500_000);
     }
 
+    pub fn drift_ppm(&self) -> i64 {
+        self.drift_ppm
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
     pub fn stop(&mut self, true_us: u64, stopped: bool) {
         self.settle(true_us);
         self.stopped = stopped;

@@ -20,6 +20,8 @@ pub struct Host {
     pub address: Address,
     pub clock: Clock,
     pub powered: bool,
+    /// Its process takes messages, but its timers stand still.
+    pub wedged: bool,
     pub link: StoreLink,
     pub process: Option<Process>,
     /// The session of its newest process, perhaps over.
@@ -75,6 +77,11 @@ pub struct Process {
     pub talked: u128,
     /// It has written in the term that it runs.
     pub wrote: bool,
+    /// It has read a record.
+    pub has_read: bool,
+    /// It stood still, and has not looked since: the first request that counts, once it is sent.
+    pub unlooked: Option<Option<u64>>,
+    pub frozen_at: u64,
     /// What was last seen of the node.
     pub life: Life,
     pub epoch: Option<Epoch>,
@@ -97,6 +104,9 @@ impl Process {
             clusters: BTreeMap::new(),
             talked: 0,
             wrote: false,
+            has_read: false,
+            unlooked: None,
+            frozen_at: 0,
             life: Life::Seeking,
             epoch: None,
             accuses: Vec::new(),

@@ -6,6 +6,7 @@ pub mod network;
 pub mod queue;
 
 mod judge;
+mod observe;
 mod process;
 mod storage;
 mod strike;
@@ -60,6 +61,10 @@ pub struct World {
     healed: bool,
     /// Faults before this one flap no more.
     mended: usize,
+    /// Something has changed that is to be observed.
+    changed: bool,
+    /// When the store was last changed by hand.
+    lost_since: Option<u64>,
 }
 
 impl World {
@@ -81,6 +86,8 @@ impl World {
             runs: 0,
             healed: false,
             mended: 0,
+            changed: true,
+            lost_since: None,
             hosts,
             plan,
         };
@@ -89,6 +96,8 @@ impl World {
     }
 
     fn begin(&mut self) {
+        self.observe();
+        self.after_us(0, Item::LookAround);
         for host in 0..self.hosts.len() {
             if let Some(start_ms) = self.plan.hosts[host].start_ms {
                 self.queue.push(start_ms * 1000, Item::Start { host, turn: 0 });
@@ -107,7 +116,12 @@ impl World {
         while self.queue.next_at().is_some_and(|at| at <= end_us) && self.ledger.violations.is_empty() {
             let Some((at, item)) = self.queue.pop() else { break };
             self.now = at;
+            self.changed |= matches!(
+                item,
+                Item::Fault(_) | Item::Flap { .. } | Item::Heal | Item::Connect { .. } | Item::Expire { .. }
+            );
             self.dispatch(item);
+            self.observe();
         }
         if self.ledger.violations.is_empty() {
             self.now = end_us;
@@ -140,6 +154,8 @@ impl World {
             Item::Flap { fault, turn } => self.flap(fault, turn),
             Item::Heal => self.heal(),
             Item::Judge => self.judge(),
+            Item::LookAround => self.look_around(),
+            Item::Watchdog { run } => self.watchdog(run),
         }
     }
 
@@ -154,6 +170,7 @@ fn machine(plan: &Plan, no: HostNo, host: &crate::plan::HostPlan) -> Host {
         address: format!("{}:2552", crate::plan::name(no)).as_str().into(),
         clock: Clock::new(host.clock_ms, host.drift_ppm),
         powered: true,
+        wedged: false,
         link: StoreLink { cut: false, noise: plan.store },
         process: None,
         session: None,

@@ -80,6 +80,13 @@ impl Network {
         self.wire(from, to).noise = noise;
     }
 
+    /// Whether messages may be lost on it, or be late.
+    pub fn is_bad(&self, from: HostNo, to: HostNo, late_us: u64) -> bool {
+        let wire = &self.wires[from * self.hosts + to];
+        let Noise { delay_us, jitter_us, loss_per_mille, overtaking_per_mille, .. } = wire.noise;
+        wire.open != Open::Yes || loss_per_mille > 0 || overtaking_per_mille > 0 || delay_us + jitter_us > late_us
+    }
+
     pub fn usual(&self) -> Noise {
         self.usual
     }

@@ -16,6 +16,9 @@ use crate::world::World;
 use crate::world::host::{Pilot, Process};
 use crate::world::queue::{Item, RunNo};
 
+/// The watchdog may hang for a while as well.
+const WATCHDOG_US: u64 = 30_000_000;
+
 const VERSIONS: Versions = Versions { major: 0, minor: 1, protocol: 1, store: 1 };
 
 impl World {
@@ -50,6 +53,7 @@ impl World {
         }
         self.hosts[host].process = Some(process);
         self.hosts[host].turn += 1;
+        self.changed = true;
         self.trace.note(self.now, Some(host), || if again { Note::Reincarnated(id) } else { Note::Started(id) });
         self.after_us(0, Item::Connect { run });
         self.plan_wake(run);
@@ -77,7 +81,10 @@ impl World {
     }
 
     pub(super) fn wake(&mut self, run: RunNo, local_ms: u64) {
-        if self.hosts[run.host].run(run).is_some_and(|process| process.wake_ms == local_ms && !process.frozen) {
+        let planned = |process: &&mut Process| process.wake_ms == local_ms && !process.frozen;
+        if let Some(process) = self.hosts[run.host].run(run).filter(planned) {
+            // A clock that was moved may show a little less than was planned: then it is planned again.
+            process.wake_ms = u64::MAX;
             self.give(run, Event::Wake);
         }
     }
@@ -164,7 +171,8 @@ impl World {
             }
             Effect::Status(status) => self.status(run, status),
             Effect::Decided(decision) => {
-                self.ledger.decided(self.now, &decision);
+                let seen = self.seen_by(&decision.by);
+                self.ledger.decided(self.now, &decision, seen);
                 self.measures.decisions += 1;
                 self.trace.note(self.now, Some(host), || Note::Decided(decision));
             }
@@ -191,6 +199,9 @@ impl World {
 
     fn exit(&mut self, host: HostNo, exit: Exit) {
         self.trace.note(self.now, Some(host), || Note::Exited(exit.clone()));
+        if let Some(process) = &self.hosts[host].process {
+            self.ledger.exits(self.now, &process.id, &exit);
+        }
         self.hosts[host].left = exit == Exit::Left;
         self.hosts[host].exits.push(exit);
         // A process that ends by itself closes its session, if the store hears it.
@@ -223,6 +234,10 @@ impl World {
     fn end_process(&mut self, host: HostNo) {
         self.land(host);
         self.hosts[host].process = None;
+        self.changed = true;
+        if std::mem::take(&mut self.hosts[host].wedged) {
+            self.hosts[host].clock.stop(self.now, false);
+        }
         self.hosts[host].turn += 1;
         self.contact_changed(host);
         let alive = self.hosts.iter().filter(|host| host.process.is_some()).count();
@@ -251,9 +266,24 @@ impl World {
         }
     }
 
+    /// Its timers stand still; messages and answers it takes as ever. The watchdog ends it after a session timeout.
+    pub(super) fn wedge(&mut self, host: HostNo) {
+        let Some(run) = self.hosts[host].process.as_ref().map(|process| process.run) else { return };
+        self.hosts[host].wedged = true;
+        self.clock(host, |clock, now| clock.stop(now, true));
+        self.after_us(WATCHDOG_US, Item::Watchdog { run });
+    }
+
+    pub(super) fn watchdog(&mut self, run: RunNo) {
+        if self.hosts[run.host].wedged && self.hosts[run.host].is_run(run) {
+            self.crash(run.host, true, true);
+        }
+    }
+
     pub(super) fn freeze(&mut self, host: HostNo, clock_too: bool) {
         let Some(process) = self.hosts[host].process.as_mut().filter(|process| !process.frozen) else { return };
         process.frozen = true;
+        process.frozen_at = self.now;
         process.wake_ms = u64::MAX;
         self.trace.note(self.now, Some(host), || Note::Frozen);
         if clock_too {
@@ -264,13 +294,20 @@ impl World {
 
     /// What came while it was frozen comes now, before or after its own late timer.
     pub(super) fn unfreeze(&mut self, host: HostNo) {
-        self.hosts[host].clock.stop(self.now, false);
+        let stopped = self.hosts[host].clock.is_stopped();
+        if !self.hosts[host].wedged {
+            self.hosts[host].clock.stop(self.now, false);
+        }
         let Some(process) = self.hosts[host].process.as_mut().filter(|process| process.frozen) else { return };
         process.frozen = false;
         let run = process.run;
         let waiting = process.take_inbox();
         let running = process.running;
         self.trace.note(self.now, Some(host), || Note::Continued);
+        let (timing, stood_ms) = (&self.plan.timing, (self.now - process.frozen_at) / 1000);
+        let usual = (timing.detector.acceptable_pause + timing.heartbeat).0 * 5 / 4 + 10;
+        // A clock that stood still as well tells nothing.
+        process.unlooked = (stood_ms > usual && !stopped).then_some(None);
         self.contact_changed(host);
         let wake_first = self.random.chance(500);
         if let Some(term) = running {

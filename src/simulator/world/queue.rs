@@ -66,6 +66,12 @@ pub enum Item {
     Watch {
         run: RunNo,
     },
+    /// A process whose loop hangs is ended.
+    Watchdog {
+        run: RunNo,
+    },
+    /// It is judged how things stand.
+    LookAround,
     /// The singleton sends its next write.
     Write {
         run: RunNo,

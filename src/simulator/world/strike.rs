@@ -22,6 +22,7 @@ impl World {
             Fault::Start { node } => self.start(node),
             Fault::Freeze { node, clock_too } => self.freeze(node, clock_too),
             Fault::Continue { node } => self.unfreeze(node),
+            Fault::Wedge { node } => self.wedge(node),
             Fault::Leave { node } => {
                 if let Some(run) = self.hosts[node].process.as_ref().map(|process| process.run) {
                     self.give(run, Event::Leave);
@@ -56,13 +57,19 @@ impl World {
             Fault::SessionsLinger { ms } => self.store.linger_us = ms * 1000,
             Fault::Damage(damage) => self.damage(damage),
             Fault::Restore => self.restore(),
-            Fault::Replay { to, count, lie } => self.replay(to, count, lie),
+            Fault::Replay { to, count, lie } => {
+                if lie {
+                    self.ledger.truth.set_lies(self.now, true);
+                }
+                self.replay(to, count, lie);
+            }
             _ => {}
         }
     }
 
     fn damage(&mut self, damage: Damage) {
         if self.store.damage(self.now, damage) {
+            self.lost_since = Some(self.now);
             self.ledger.tampered();
             self.record_changed();
         }
@@ -77,8 +84,9 @@ impl World {
         }
     }
 
-    fn clock(&mut self, host: HostNo, change: impl FnOnce(&mut crate::world::clock::Clock, u64)) {
+    pub(super) fn clock(&mut self, host: HostNo, change: impl FnOnce(&mut crate::world::clock::Clock, u64)) {
         change(&mut self.hosts[host].clock, self.now);
+        self.clock_moved(host);
         if let Some(process) = &mut self.hosts[host].process {
             // What was planned by its old course is void.
             process.wake_ms = u64::MAX;
@@ -170,6 +178,9 @@ impl World {
             self.hosts[host].link.noise = self.plan.store.healed();
             self.store_link(host, false);
             self.unfreeze(host);
+            if let Some(run) = self.hosts[host].process.as_ref().map(|process| process.run) {
+                self.watchdog(run);
+            }
             let returns = !self.hosts[host].never_returns && !self.hosts[host].left && self.hosts[host].turn > 0;
             if self.hosts[host].process.is_none() && returns {
                 let item = Item::Start { host, turn: self.hosts[host].turn };

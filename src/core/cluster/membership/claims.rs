@@ -39,7 +39,12 @@ impl Situation<'_> {
 
     /// Those of `side` that reach the store; the first is the one who claims.
     fn claimant<'m>(&self, side: &[&'m Member]) -> Option<&'m NodeId> {
-        let able = || side.iter().filter(|m| self.view.reaching.contains(&m.id));
+        let mine = side.iter().find(|m| m.id == *self.me && self.broken.is(Mutation::AnyoneClaims));
+        if let Some(mine) = mine {
+            return Some(&mine.id);
+        }
+        let regardless = self.broken.is(Mutation::ClaimantWithoutStore);
+        let able = || side.iter().filter(|m| regardless || self.view.reaching.contains(&m.id));
         able().find(|m| m.state == MemberState::Up).or_else(|| able().next()).map(|m| &m.id)
     }
 
@@ -51,7 +56,8 @@ impl Situation<'_> {
             if self.claimant(&side).is_some() && !self.broken.is(Mutation::AccusedClaimsToo) {
                 return None;
             }
-            side = self.record.members.iter().filter(|m| m.id == *self.me).collect();
+            // Each is accused by some: then those are one side who do not accuse each other.
+            side = self.record.members.iter().filter(|m| self.hear_each_other(&m.id)).collect();
         }
         if self.claimant(&side) != Some(self.me) {
             return None;
@@ -70,6 +76,12 @@ impl Situation<'_> {
         let (delay, because) = self.delay(owner, &gone);
         let action = Action::Remove { members: gone, owner: next_owner.clone() };
         Some(Due { at: self.since + delay, action, because })
+    }
+
+    /// Neither this node nor that one accuses the other.
+    fn hear_each_other(&self, other: &NodeId) -> bool {
+        let accuses = |a: &NodeId, b: &NodeId| self.view.accusations.contains(&(a.clone(), b.clone()));
+        !accuses(self.me, other) && !accuses(other, self.me)
     }
 
     fn delay(&self, owner: &NodeId, gone: &BTreeSet<NodeId>) -> (Millis, Because) {
@@ -99,7 +111,8 @@ impl Situation<'_> {
         if self.claimant(&members) != Some(self.me) {
             return None;
         }
-        let at = self.owner_stored? + self.timing.store_patience;
+        let patience = if self.broken.is(Mutation::NoPatience) { Millis::ZERO } else { self.timing.store_patience };
+        let at = self.owner_stored? + patience;
         Some(Due { at, action: Action::MoveOwner { to: self.me.clone() }, because: Because::OwnerLostStore })
     }
 }

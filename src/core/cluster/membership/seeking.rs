@@ -140,7 +140,8 @@ impl Situation<'_> {
             return Course::GiveUp(Exit::Versions { ours: me.versions, theirs: member.versions });
         }
         let namesake = record.named(&me.id.name);
-        if let Some(namesake) = namesake.filter(|n| !self.is_gone(n, reading)) {
+        let asks = !self.settings.broken.is(Mutation::NamesakeNotAsked);
+        if let Some(namesake) = namesake.filter(|n| asks && !self.is_gone(n, reading)) {
             return match self.contacts.at(&namesake.address) {
                 Some(Contact::Answered { by, .. }) if *by == namesake.id => {
                     Course::GiveUp(Exit::NameTaken { by: by.clone(), at: namesake.address.clone() })
@@ -188,6 +189,7 @@ impl Situation<'_> {
             return true;
         }
         let waited = self.now.since(self.first_answer) >= self.settings.timing.session_timeout;
-        waited && !is_registered(reading, &member.id)
+        let asks = !self.settings.broken.is(Mutation::RegistrationIgnored);
+        waited && !(asks && is_registered(reading, &member.id))
     }
 }

@@ -8,6 +8,7 @@ use crate::decision::{Action, Because, Decision};
 use crate::effect::{Effect, Exit};
 use crate::ids::{Epoch, Millis, NodeId};
 use crate::membership::claims::{Due, Situation};
+use crate::mutations::Mutation;
 use crate::record::{MemberState, Record};
 use crate::store::Stored;
 
@@ -16,14 +17,12 @@ impl Node {
     pub(super) fn adopt(&mut self, stored: Stored) {
         let newer = self.known.as_ref().is_none_or(|known| known.record.epoch < stored.record.epoch);
         let here = stored.record.contains(self.id());
-        if self.life.has_record() && !here {
+        if self.life.has_record() && !here && !self.settings.broken.is(Mutation::RemovedGoesOn) {
             self.stand_down(stored.record.epoch);
             return;
         }
         if self.life == Life::Joining && here {
             self.become_(Life::Member);
-            // It pings from now on: that it heard nobody before says nothing.
-            self.reach.forgive(self.now);
             if std::mem::take(&mut self.leave_wanted) {
                 self.begin_to_leave();
             }
@@ -58,7 +57,8 @@ impl Node {
 
     /// Claims what is due, if no other request is under way.
     pub(super) fn lead(&mut self) {
-        if self.gives_up_leaving() {
+        let silently = self.leaving.is_some() && self.settings.broken.is(Mutation::LeavesSilently);
+        if self.gives_up_leaving() || silently {
             // The store does not take it; the others will find out.
             self.exit(Exit::Left);
             return;
@@ -83,12 +83,13 @@ impl Node {
     pub(super) fn due(&self) -> Option<Due> {
         let record = self.sure_record()?;
         let owner = record.owner.as_ref()?;
+        let alone = self.settings.broken.is(Mutation::PatienceWithoutStore);
         let situation = Situation {
             me: self.id(),
             record,
             view: &self.view,
             since: self.view_since,
-            owner_stored: self.stored_lately(owner).map(|at| at.max(self.stored_since)),
+            owner_stored: self.stored_lately(owner).map(|at| if alone { at } else { at.max(self.stored_since) }),
             timing: &self.settings.timing,
             keep_oldest: &self.settings.keep_oldest,
             broken: self.settings.broken,

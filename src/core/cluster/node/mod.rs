@@ -1,5 +1,6 @@
 //! A node of the cluster: takes events, gives effects. What it decides by is in the rooms beside; here is its state and its clock.
 
+mod bent;
 mod member;
 mod request;
 mod seek;
@@ -129,6 +130,9 @@ pub struct Node {
 
 impl Node {
     pub fn new(settings: Settings, now: Moment) -> Self {
+        let reach = Reachability::new(settings.broken);
+        // So that an answer to an earlier run of this node is none to this one.
+        let first = settings.me.id.incarnation.0 & u64::from(u32::MAX);
         Self {
             settings,
             now,
@@ -148,13 +152,13 @@ impl Node {
             unsure_since: None,
             contacts: Contacts::default(),
             asking_since: now,
-            asked: 0,
-            asked_from: 0,
-            reach: Reachability::default(),
+            asked: first,
+            asked_from: first,
+            reach,
             view: View::default(),
             view_since: now,
             progress: 0,
-            pings: 0,
+            pings: first,
             beat_at: now,
             singleton: Singleton::default(),
             leaving: None,
@@ -194,7 +198,7 @@ impl Node {
         self.follow_record();
         self.tell_status();
         debug_assert!(
-            self.known.as_ref().is_none_or(|k| k.record.validate().is_ok()),
+            self.settings.broken.any() || self.known.as_ref().is_none_or(|k| k.record.validate().is_ok()),
             "a record that is known is valid"
         );
         std::mem::take(&mut self.effects)
@@ -244,6 +248,10 @@ impl Node {
     fn become_(&mut self, next: Life) {
         if self.life != next {
             assert!(self.life.may_become(next), "{:?} never becomes {next:?}", self.life);
+            if next.has_record() && !self.life.has_record() {
+                // Until now it has asked nobody for heartbeats, so silence says nothing.
+                self.reach.forgive(self.now);
+            }
             self.life = next;
         }
     }
@@ -277,20 +285,25 @@ impl Node {
         self.asking_since = self.now;
         self.asked_from = self.asked + 1;
         self.view_since = self.now;
-        self.unsure_since = Some(self.now);
+        self.unsure_since = Some(self.now).filter(|_| !self.settings.broken.is(Mutation::PauseWithoutLook));
         self.beat_at = self.now;
         self.look_now();
     }
 
     /// The record that can be gone by just now.
     fn sure_record(&self) -> Option<&Record> {
-        let sure = self.life.has_record() && self.unsure_since.is_none();
+        let stranded = self.life == Life::Stranded && self.settings.broken.is(Mutation::StrandedGoesOn);
+        let sure = (self.life.has_record() || stranded) && self.unsure_since.is_none();
         self.record().filter(|_| sure)
     }
 
     fn follow_record(&mut self) {
         if self.life != Life::Ended {
             let mut singleton = self.singleton;
+            let stays = self.settings.broken.is(Mutation::SingletonNotStopped) && singleton.running().is_some();
+            if stays {
+                return;
+            }
             self.effects.extend(singleton.follow(self.sure_record(), &self.settings.me.id));
             self.singleton = singleton;
         }

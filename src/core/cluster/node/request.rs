@@ -65,7 +65,7 @@ impl Node {
                 StoreOp::Touch { base: base.version, fence: base.record.fence() }
             }
             Purpose::Change(Change::Swap { base, record }) => {
-                debug_assert_eq!(follows(&base.record, record), Ok(()));
+                debug_assert!(self.settings.broken.any() || follows(&base.record, record) == Ok(()));
                 StoreOp::Swap { base: base.version, fence: base.record.fence(), record: record.clone() }
             }
         };
@@ -85,6 +85,7 @@ impl Node {
     }
 
     pub(super) fn change(&mut self, action: Action, because: Because, stable: Millis, change: Change) {
+        let change = self.bent(change);
         let decision = Decision { by: self.id().clone(), action, because, view: self.view.clone(), stable };
         self.effects.push(Effect::Decided(Box::new(decision)));
         self.ask(Purpose::Change(change));
@@ -145,9 +146,12 @@ impl Node {
                 self.look_at = self.look_at.max(sent + self.settings.timing.store_poll);
                 return;
             }
-            Purpose::Change(change) if self.settings.broken.is(Mutation::ClaimRetriedBlindly) => {
-                self.ask(Purpose::Change(change));
-                return;
+            Purpose::Change(change) if self.settings.broken.is(Mutation::LostIsCommitted) => {
+                let version = match &change {
+                    Change::Found { .. } => Version(0),
+                    Change::Swap { base, .. } => base.version.next(),
+                };
+                return self.done(change, version);
             }
             Purpose::Change(change) => Purpose::Settle(change),
             again => again,
@@ -207,7 +211,13 @@ impl Node {
     }
 
     fn read(&mut self, reading: Reading, confirmed: bool, sent: Moment) {
-        match standing(self.known.as_ref(), &reading) {
+        let mut found = standing(self.known.as_ref(), &reading);
+        if let (Standing::Doubtful(Doubt::Fence { .. }), Ok(Some(stored)), true) =
+            (&found, &reading.record, self.settings.broken.is(Mutation::FenceNotCompared))
+        {
+            found = Standing::Good(Box::new(stored.clone()));
+        }
+        match found {
             Standing::Good(stored) => {
                 if self.unsure_since.is_some_and(|since| sent >= since) {
                     self.unsure_since = None;
@@ -224,11 +234,11 @@ impl Node {
                 self.confirm = false;
                 match fences {
                     // A read may come from a follower that lags, but fences are as old as it is.
-                    Some(highest) => {
+                    Some(highest) if !self.settings.broken.is(Mutation::FencesLeftIgnored) => {
                         self.absent_since = None;
                         self.warn(Warning::FencesLeft { highest });
                     }
-                    None => {
+                    _ => {
                         self.absent_since.get_or_insert(self.now);
                         self.seek_by(&reading);
                     }

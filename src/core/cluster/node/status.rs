@@ -2,6 +2,7 @@
 
 use super::{Life, Node};
 use crate::effect::{Effect, Status};
+use crate::mutations::Mutation;
 
 impl Node {
     /// Tells the status if it has changed.
@@ -19,13 +20,16 @@ impl Node {
         let store_reached = self.view.reaching.contains(self.id());
         let other_reaches = self.view.reaching.iter().any(|id| id != self.id() && !self.view.unreachable.contains(id));
         let subjects = self.view.accusations.iter().map(|(_, subject)| subject);
+        let broken = self.settings.broken;
+        let regardless = broken.is(Mutation::ReadyWithoutStore);
         let mut indirect: Vec<_> = subjects.filter(|id| !self.view.unreachable.contains(*id)).cloned().collect();
         indirect.dedup();
         Status {
             life: self.life,
             epoch: self.epoch(),
             owner: self.record().and_then(|record| record.owner.clone()),
-            ready: self.life == Life::Member && (store_reached || !other_reaches),
+            ready: self.life == Life::Member
+                && (store_reached || (!other_reaches && !broken.is(Mutation::UnreadyTogether)) || regardless),
             degraded: !store_reached || !self.view.unreachable.is_empty(),
             unreachable: self.view.unreachable.iter().cloned().collect(),
             indirect,

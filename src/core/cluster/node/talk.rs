@@ -93,7 +93,10 @@ impl Node {
         match body {
             Body::Ping { number, to, gossip } => {
                 // Also a newcomer answers, from before it has joined; and who is asked for an earlier run of its name says who it is.
-                self.take_gossip(&from, gossip, cluster_id.as_ref());
+                // What was meant for that may be old, and says nothing.
+                if to == *self.id() {
+                    self.take_gossip(&from, gossip, cluster_id.as_ref());
+                }
                 let mute = self.settings.broken.is(Mutation::NewcomerIsMute) && !self.life.has_record();
                 if to.name == self.id().name && !mute {
                     let gossip = self.gossip();
@@ -119,7 +122,8 @@ impl Node {
 
     /// Only answers to what was asked lately count: a node that was stopped, or its network, may bring up old ones.
     fn note(&mut self, address: Address, by: NodeId, number: u64, said: Said) {
-        if self.life == Life::Seeking && number >= self.asked_from && number + 4 > self.asked {
+        let lately = number >= self.asked_from && number <= self.asked && number.saturating_add(4) > self.asked;
+        if self.life == Life::Seeking && lately {
             let news = Contact::Answered { by, said };
             self.contacts.note(address, news, self.now);
         }
@@ -139,9 +143,7 @@ impl Node {
     fn take_gossip(&mut self, from: &NodeId, gossip: Gossip, cluster_id: Option<&ClusterId>) {
         self.told_of(gossip.epoch, cluster_id);
         // A run that is no member says nothing of others: it may have been removed, and speak from the past.
-        if !self.record().is_some_and(|record| record.contains(from))
-            && !self.settings.broken.is(Mutation::StrangersHeard)
-        {
+        if !self.record().is_some_and(|record| record.contains(from)) {
             return;
         }
         let mut changed = self.reach.row(from, gossip.row, self.now);
@@ -158,7 +160,8 @@ impl Node {
         let Some(record) = self.record() else { return };
         let before = record.named(&from.name).filter(|m| m.id != *from && m.address == *address);
         let before = before.map(|m| m.id.clone());
-        if let Some(id) = before.filter(|id| self.reach.was_pinged_by(id, number)) {
+        let any = self.settings.broken.is(Mutation::StaleAnswerIsProof);
+        if let Some(id) = before.filter(|id| any || self.reach.was_pinged_by(id, number)) {
             self.lost_process(&id);
         }
     }
@@ -217,7 +220,7 @@ impl Node {
     pub(super) fn look_around(&mut self) {
         let Some(known) = &self.known else { return };
         let (me, timing) = (&self.settings.me.id, &self.settings.timing);
-        let heard = self.reach.heard(me, self.stored_ago(), self.now, timing, self.settings.broken);
+        let heard = self.reach.heard(me, self.stored_ago(), self.now, timing);
         let fresh = timing.store_fresh();
         let view = View {
             epoch: known.record.epoch,
@@ -228,7 +231,8 @@ impl Node {
             accusations: heard.accusations,
             gone: heard.gone,
         };
-        if view.unreachable != self.view.unreachable {
+        let keeps = self.settings.broken.is(Mutation::ViewChangeKeepsClock) && !self.view.unreachable.is_empty();
+        if view.unreachable != self.view.unreachable && !keeps {
             self.view_since = self.now;
         }
         self.view = view;

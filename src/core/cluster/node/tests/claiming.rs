@@ -1,9 +1,10 @@
 //! A member claims for others.
 
 use super::*;
-use crate::decision::Action;
+use crate::decision::{Action, View};
 use crate::fixtures::ids;
 use crate::ids::NodeId;
+use crate::membership::claims::Situation;
 
 fn removals(stage: &Stage) -> Vec<Action> {
     stage.actions().into_iter().filter(|a| matches!(a, Action::Remove { .. } | Action::MoveOwner { .. })).collect()
@@ -128,4 +129,50 @@ fn a_removed_member_stops() {
     stage.put(&record(&["a", "x", "y"]));
     stage.pass(Millis(1000));
     assert_eq!(stage.exit(), Some(&crate::effect::Exit::Removed { epoch: crate::ids::Epoch(3) }));
+}
+
+/// Two pairs that do not hear each other well, and hear of each other that they do not.
+#[test]
+fn when_each_is_accused_the_oldest_of_those_who_hear_each_other_claims_for_them() {
+    let (record, settings) = (record(&["a", "b", "c", "d"]), settings("a", 1, &["a"]));
+    let all = ids(&["a", "b", "c", "d"]);
+    let across = |one: &NodeId, other: &NodeId| ids(&["a", "b"]).contains(one) != ids(&["a", "b"]).contains(other);
+    let pairs = all.iter().flat_map(|one| all.iter().map(move |other| (one.clone(), other.clone())));
+    let view = View {
+        members: all.iter().cloned().collect(),
+        owner: record.owner.clone(),
+        accusations: pairs.filter(|(one, other)| across(one, other)).collect(),
+        unreachable: all.clone(),
+        reaching: all.clone(),
+        ..View::default()
+    };
+    let claims = |me: &NodeId| {
+        let situation = Situation {
+            me,
+            record: &record,
+            view: &view,
+            since: crate::ids::Moment(0),
+            owner_stored: None,
+            timing: &settings.timing,
+            keep_oldest: &settings.keep_oldest,
+            broken: settings.broken,
+        };
+        situation.due().map(|due| due.action)
+    };
+    let expected = [Some(removed(&["c", "d"], "a")), None, Some(removed(&["a", "b"], "c")), None];
+    assert_eq!(["a", "b", "c", "d"].map(|name| claims(&id(name))), expected);
+}
+
+#[test]
+fn what_others_pass_on_of_a_member_does_not_age_twice() {
+    let (now, timing) = (crate::ids::Moment(10_000), crate::settings::Timing::default());
+    let mut reach = crate::reachability::Reachability::default();
+    reach.follow(&record(&["a", "b"]).members, &id("b"), now, &timing);
+    let row = |ago| crate::message::Row { progress: 7, accused: Vec::new(), store: Some(Millis(ago)) };
+    reach.row(&id("a"), row(10), now);
+    for later in [200, 400, 600] {
+        reach.row(&id("a"), row(10 + later), now + Millis(later));
+    }
+    let heard = reach.heard(&id("b"), None, now + Millis(600), &timing);
+    assert_eq!(heard.store.get(&id("a")), Some(&Millis(610)));
 }

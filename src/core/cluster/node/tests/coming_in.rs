@@ -184,3 +184,47 @@ fn an_exclusive_store_proves_all_others_gone() {
     assert_eq!(members(&stage), ["a#9*"]);
     assert_eq!(stage.actions(), [Action::TakeOver]);
 }
+
+/// All statuses that it told show everybody as reachable.
+fn accuses_nobody(stage: &Stage) {
+    let shown = stage.effects.iter().filter_map(|e| if let Effect::Status(status) = e { Some(status) } else { None });
+    for status in shown {
+        assert_eq!((status.unreachable.as_slice(), status.indirect.as_slice()), ([].as_slice(), [].as_slice()));
+    }
+}
+
+#[test]
+fn who_waited_long_before_it_joins_accuses_nobody_for_the_silence_until_then() {
+    let mut stage = newcomer_after("c", &record(&["a", "b"]), &[], 5000);
+    assert!(stage.is(Life::Seeking));
+    stage = stage.alive(&["a", "b"]);
+    stage.pass(Millis(600));
+    assert!(stage.is(Life::Member));
+    accuses_nobody(&stage);
+}
+
+#[test]
+fn an_answer_to_a_ping_of_an_earlier_run_proves_nothing() {
+    let mut stage =
+        Stage::new(settings("c", 1_000_000, &["a", "b", "c"])).with(&record(&["a", "b"])).alive(&["a", "b"]);
+    stage.registered = vec![id("a"), id("b")];
+    stage.pass(Millis(3000));
+    let earlier = NodeId { name: id("a").name, incarnation: crate::ids::Incarnation(77) };
+    for number in 0..100 {
+        let row = crate::message::Row { progress: 1, accused: Vec::new(), store: None };
+        let gossip = crate::message::Gossip { epoch: crate::ids::Epoch(1), row, relayed: Vec::new() };
+        stage.hear(&earlier, crate::message::Body::Pong { number, gossip });
+    }
+    accuses_nobody(&stage);
+}
+
+#[test]
+fn what_was_told_to_an_earlier_run_is_not_listened_to() {
+    let mut stage = newcomer_after("c", &record(&["a", "b"]), &["a"], 1000);
+    assert!(stage.is(Life::Member));
+    let row = crate::message::Row { progress: 1, accused: vec![id("a")], store: None };
+    let gossip = crate::message::Gossip { epoch: crate::ids::Epoch(1), row, relayed: Vec::new() };
+    stage.hear(&id("b"), crate::message::Body::Ping { number: 1, to: id("c"), gossip });
+    accuses_nobody(&stage);
+    assert!(stage.node.view().accusations.is_empty());
+}
