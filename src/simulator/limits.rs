@@ -70,6 +70,9 @@ impl Plan {
             }
             Fault::Replay { count, .. } if *count > MOST_MESSAGES => Err(format!("{MOST_MESSAGES} messages at most")),
             Fault::ClockJump { ms, .. } | Fault::SessionsLinger { ms } => within_a_day("ms", *ms),
+            Fault::ClockDrift { ppm, .. } if ppm.unsigned_abs() > MOST_DRIFT_PPM.unsigned_abs() => {
+                Err(format!("{MOST_DRIFT_PPM} at most"))
+            }
             Fault::Noise { noise, .. } => noise.validate(),
             Fault::StoreNoise { noise, .. } => noise.validate(),
             _ => Ok(()),
@@ -161,6 +164,10 @@ mod tests {
         refused("is no name", |plan| plan.hosts[0].name = "a b".into());
         refused("no D among 3", |plan| {
             plan.faults.push(TimedFault { at_ms: 0, fault: Fault::Leave { node: 3 } });
+        });
+        refused("500000 at most", |plan| {
+            let fault = Fault::ClockDrift { node: 0, ppm: -600_000 };
+            plan.faults.push(TimedFault { at_ms: 0, fault });
         });
         refused("flaps 1000 times", |plan| {
             let fault = Fault::Flap { links: vec![(0, 1)], every_ms: 0, times: 3 };

@@ -140,7 +140,10 @@ fn whole(words: &[&str]) -> Result<Vec<Fault>, String> {
     match words {
         ["loss", share] => {
             let percent: u16 = number(share.trim_end_matches('%'))?;
-            noise(Noise { loss_per_mille: percent.min(100) * 10, ..Noise::default() })
+            if percent > 100 {
+                return Err(format!("{percent}% are more than all"));
+            }
+            noise(Noise { loss_per_mille: percent * 10, ..Noise::default() })
         }
         ["delay", span] => noise(Noise { delay_us: millis(span)? * 1000, ..Noise::default() }),
         ["delete", "record"] => damage(Damage::Delete),
@@ -286,6 +289,7 @@ mod tests {
         refused("crash A at", "missing");
         refused("expire A for 3s", "cannot be undone");
         refused("A-A", "no link");
+        refused("loss 101%", "more than all");
         refused("", "nothing is said");
     }
 }

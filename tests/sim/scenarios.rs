@@ -253,3 +253,26 @@ fn all_leave_one_after_another_and_the_first_comes_back() {
 fn a_restarted_first_seed_that_sees_nobody_takes_nothing_over() {
     play(&cluster(3, "A|BC, crash A at 200ms").lasting(40_000), |o| live(o, "BC", "B"));
 }
+
+#[test]
+fn all_leave_at_once_then_nobody_hands_over_to_one_that_leaves() {
+    play(&cluster(3, "leave ABC"), |o| {
+        assert_eq!((o.living(), o.members()), (String::new(), String::new()));
+        assert!(o.report.measures.commits <= 3 + 6 + 1, "{} changes of the record", o.report.measures.commits);
+    });
+}
+
+/// To a newcomer a refusal alone proves nothing: who is registered lives.
+#[test]
+fn a_firewall_rejects_a_from_all_then_it_is_removed_once_and_takes_nothing_over() {
+    for (nodes, fault) in [(2, "reject A-B"), (3, "reject A-B, reject A-C")] {
+        play(&cluster(nodes, fault).lasting(60_000), |o| {
+            assert!(
+                o.report.measures.commits <= nodes as u64 + 1,
+                "{} changes of the record",
+                o.report.measures.commits
+            );
+            assert_eq!(o.report.ends.iter().map(|end| end.exits.len()).sum::<usize>(), 1);
+        });
+    }
+}

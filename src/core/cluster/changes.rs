@@ -103,7 +103,7 @@ impl Record {
         for member in members.iter_mut().filter(|m| m.id == *leaver) {
             member.state = MemberState::Leaving;
         }
-        let others: Vec<Member> = members.iter().filter(|m| m.id != *leaver).cloned().collect();
+        let others: Vec<Member> = members.iter().filter(|m| m.state == MemberState::Up).cloned().collect();
         let owner =
             if self.is_owner(leaver) { heir(&others, reaching).or(self.owner.clone()) } else { self.owner.clone() };
         self.changed(Reason::Leaving, members, owner, by)

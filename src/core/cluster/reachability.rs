@@ -83,6 +83,11 @@ impl Reachability {
         }
     }
 
+    /// Whether each other member but these has been heard at least once.
+    pub fn has_heard_but(&self, unreachable: &BTreeSet<NodeId>) -> bool {
+        self.peers.iter().all(|(id, peer)| peer.row.is_some() || unreachable.contains(id))
+    }
+
     /// Whether this was the newest ping to it.
     pub fn was_pinged_by(&self, id: &NodeId, number: u64) -> bool {
         self.peers.get(id).and_then(|peer| peer.pinged).is_some_and(|(sent, _)| sent == number)

@@ -22,9 +22,11 @@ impl World {
 
     pub fn order(&self) -> Order {
         let waits = |host: &&crate::world::host::Host| host.process.is_some() || host.restart_ms.is_some();
-        let anyone =
-            self.hosts.iter().filter(|host| !host.left && host.turn > 0 && !host.never_returns).any(|h| waits(&h));
-        let alive = self.hosts.iter().any(|host| host.process.is_some());
+        // Where there is no record, only a seed makes one.
+        let founders = if self.store.record().is_some() { self.hosts.len() } else { self.plan.seeds };
+        let able = || self.hosts.iter().take(founders);
+        let anyone = able().filter(|host| !host.left && host.turn > 0 && !host.never_returns).any(|h| waits(&h));
+        let alive = able().any(|host| host.process.is_some());
         Order { anyone: anyone || alive, owner: self.one_owner(), members: self.all_members() }
     }
 

@@ -27,6 +27,8 @@ pub struct Situation<'a> {
     /// When the owner has last reached the store, by this node's clock, but not before this node could reach it; none if the
     /// owner is not heard.
     pub owner_stored: Option<Moment>,
+    /// Whether each member that is not unreachable has been heard at least once.
+    pub heard_each: bool,
     pub timing: &'a Timing,
     pub keep_oldest: &'a KeepOldest,
     pub broken: Broken,
@@ -87,7 +89,9 @@ impl Situation<'_> {
     fn delay(&self, owner: &NodeId, gone: &BTreeSet<NodeId>) -> (Millis, Because) {
         let Timing { stable_after, arbiter_delay, .. } = *self.timing;
         if gone.contains(owner) && self.view.gone.contains(owner) {
-            return (Millis::ZERO, Because::OwnerGone);
+            // Who has just joined knows nothing yet of those who are older and reach the store.
+            let delay = if self.heard_each { Millis::ZERO } else { stable_after };
+            return (delay, Because::OwnerGone);
         }
         if self.broken.is(Mutation::NoStability) {
             return (Millis::ZERO, Because::Preferred);

@@ -135,9 +135,15 @@ impl Situation<'_> {
         if let Some(exit) = self.rejected(Some(record)) {
             return Course::GiveUp(exit);
         }
-        let unfit = record.members.iter().find(|m| m.id.name != me.id.name && !m.versions.fits(me.versions));
-        if let Some(member) = unfit {
-            return Course::GiveUp(Exit::Versions { ours: me.versions, theirs: member.versions });
+        // Those who have gone do not matter: after an upgrade of all that had lost power there would be no way in.
+        let unfit = |m: &&Member| m.id.name != me.id.name && !m.versions.fits(me.versions);
+        if let Some(member) = record.members.iter().find(|m| unfit(m) && !self.is_gone(m, reading)) {
+            return match self.contacts.at(&member.address) {
+                Some(Contact::Answered { by, .. }) if *by == member.id => {
+                    Course::GiveUp(Exit::Versions { ours: me.versions, theirs: member.versions })
+                }
+                _ => Course::Wait,
+            };
         }
         let namesake = record.named(&me.id.name);
         let asks = !self.settings.broken.is(Mutation::NamesakeNotAsked);
@@ -179,7 +185,8 @@ impl Situation<'_> {
             return true;
         }
         match self.contacts.at(&member.address) {
-            Some(Contact::Refused) => return true,
+            // Also a firewall may reject, and who has taken over would be taken over the same way: who is registered lives.
+            Some(Contact::Refused) => return !is_registered(reading, &member.id),
             Some(Contact::Answered { by, .. }) if *by == member.id => return false,
             Some(Contact::Answered { by, .. }) if by.name == member.id.name => return true,
             // Nobody, or some other node that has its address now.

@@ -9,7 +9,7 @@ use crate::effect::{Effect, Exit};
 use crate::ids::{Epoch, Millis, NodeId};
 use crate::membership::claims::{Due, Situation};
 use crate::mutations::Mutation;
-use crate::record::{MemberState, Record};
+use crate::record::{Member, MemberState, Record};
 use crate::store::Stored;
 
 impl Node {
@@ -23,7 +23,7 @@ impl Node {
         }
         if self.life == Life::Joining && here {
             self.become_(Life::Member);
-            if std::mem::take(&mut self.leave_wanted) {
+            if self.leave_wanted.take().is_some() {
                 self.begin_to_leave();
             }
         }
@@ -69,6 +69,11 @@ impl Node {
         if self.life == Life::Leaving && self.go_on_leaving() {
             return;
         }
+        if self.due().is_none_or(|due| self.now < due.at) {
+            return;
+        }
+        // The view is as old as the last beat, and whoever was silent then may have been heard since.
+        self.look_around();
         let Some(due) = self.due().filter(|due| self.now >= due.at) else { return };
         let (by, Some(base)) = (self.by(), self.known.clone()) else { return };
         let record = match &due.action {
@@ -90,6 +95,7 @@ impl Node {
             view: &self.view,
             since: self.view_since,
             owner_stored: self.stored_lately(owner).map(|at| if alone { at } else { at.max(self.stored_since) }),
+            heard_each: self.reach.has_heard_but(&self.view.unreachable),
             timing: &self.settings.timing,
             keep_oldest: &self.settings.keep_oldest,
             broken: self.settings.broken,
@@ -100,7 +106,9 @@ impl Node {
     pub(super) fn leave(&mut self) {
         match self.life {
             Life::Seeking | Life::Stranded => self.exit(Exit::Left),
-            Life::Joining => self.leave_wanted = true,
+            Life::Joining => {
+                self.leave_wanted.get_or_insert(self.now);
+            }
             Life::Member => self.begin_to_leave(),
             Life::Leaving | Life::Ended => {}
         }
@@ -126,7 +134,9 @@ impl Node {
         let timing = &self.settings.timing;
         let (me, reaching): (NodeId, BTreeSet<NodeId>) = (self.id().clone(), self.able_heirs(&base.record));
         let said = base.record.member(&me).is_some_and(|m| m.state == MemberState::Leaving);
-        let owns_still = base.record.is_owner(&me) && !reaching.is_empty();
+        // Nobody who leaves as well: they would hand it to each other until both are done.
+        let stays = |m: &Member| m.state == MemberState::Up && reaching.contains(&m.id);
+        let owns_still = base.record.is_owner(&me) && base.record.members.iter().any(stays);
         let (action, record) = if !said || (owns_still && !leaving.handed_over) {
             (Action::BeginToLeave, base.record.leaving(&me, &reaching, self.by()))
         } else if leaving.handed_over || waited >= timing.leave_timeout {
@@ -138,10 +148,11 @@ impl Node {
         true
     }
 
-    fn gives_up_leaving(&self) -> bool {
+    pub(super) fn gives_up_leaving(&self) -> bool {
         let timing = &self.settings.timing;
         let patience = timing.leave_timeout + timing.store_deadline.times(2);
-        self.leaving.is_some_and(|leaving| self.now.since(leaving.since) >= patience)
+        let since = self.leaving.map(|leaving| leaving.since).or(self.leave_wanted);
+        since.is_some_and(|since| self.now.since(since) >= patience)
     }
 
     /// Who could own next: members that this node hears, and that reach the store.

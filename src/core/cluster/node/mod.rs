@@ -120,8 +120,8 @@ pub struct Node {
     beat_at: Moment,
     singleton: Singleton,
     leaving: Option<Leaving>,
-    /// A leave that was asked for before it is known whether the node is a member.
-    leave_wanted: bool,
+    /// When a leave was asked for, if it is not known yet whether the node is a member.
+    leave_wanted: Option<Moment>,
     warned: BTreeSet<Warning>,
     told: Option<Status>,
     #[serde(skip)]
@@ -162,7 +162,7 @@ impl Node {
             beat_at: now,
             singleton: Singleton::default(),
             leaving: None,
-            leave_wanted: false,
+            leave_wanted: None,
             warned: BTreeSet::new(),
             told: None,
             effects: Vec::new(),
@@ -192,6 +192,8 @@ impl Node {
             match self.life {
                 Life::Seeking => self.seek(),
                 Life::Member | Life::Leaving => self.lead(),
+                // The store does not say, or there is no record to leave: it goes all the same, and the others will find out.
+                Life::Joining | Life::Stranded if self.gives_up_leaving() => self.exit(Exit::Left),
                 Life::Joining | Life::Stranded | Life::Ended => {}
             }
         }

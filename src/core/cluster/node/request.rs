@@ -185,7 +185,7 @@ impl Node {
         if self.life == Life::Joining {
             self.become_(Life::Seeking);
             self.look_now();
-            if self.leave_wanted {
+            if self.leave_wanted.is_some() {
                 self.exit(Exit::Left);
             }
         }

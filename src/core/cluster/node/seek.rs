@@ -88,6 +88,6 @@ impl Node {
     /// This run ends, and the process goes on as another.
     pub(super) fn begin_anew(&mut self) {
         self.become_(Life::Ended);
-        self.effects.push(if self.leave_wanted { Effect::Exit(Exit::Left) } else { Effect::Reincarnate });
+        self.effects.push(if self.leave_wanted.is_some() { Effect::Exit(Exit::Left) } else { Effect::Reincarnate });
     }
 }

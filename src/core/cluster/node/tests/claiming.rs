@@ -153,6 +153,7 @@ fn when_each_is_accused_the_oldest_of_those_who_hear_each_other_claims_for_them(
             view: &view,
             since: crate::ids::Moment(0),
             owner_stored: None,
+            heard_each: true,
             timing: &settings.timing,
             keep_oldest: &settings.keep_oldest,
             broken: settings.broken,
@@ -175,4 +176,54 @@ fn what_others_pass_on_of_a_member_does_not_age_twice() {
     }
     let heard = reach.heard(&id("b"), None, now + Millis(600), &timing);
     assert_eq!(heard.store.get(&id("a")), Some(&Millis(610)));
+}
+
+/// The view is as old as the last beat, and meanwhile the owner is heard again: what it says of the store counts.
+#[test]
+fn an_owner_that_is_heard_again_and_reaches_the_store_keeps_the_singleton() {
+    let mut told = settings("b", 1, &["a", "b"]);
+    told.timing.store_patience = Millis(500);
+    told.timing.store_poll = Millis(1500);
+    let mut stage = Stage::new(told).with(&record(&["a"])).alive(&["a"]);
+    stage.pass(Millis(1000));
+    let record = stage.record.clone().expect("it has joined").record;
+    stage.put(&record.joined(&newcomer("c", 1), &ids(&["a"]), by("c")).expect("there is room"));
+    stage = stage.alive(&["c"]);
+    stage.pass(Millis(2000));
+    // The owner falls silent for this node alone, until it is not fresh any more.
+    stage.alive.remove(&id("a"));
+    stage.pass(Millis(1200));
+    let row = crate::message::Row { progress: 1_000_000, accused: Vec::new(), store: Some(Millis(800)) };
+    let gossip = crate::message::Gossip { epoch: crate::ids::Epoch(0), row, relayed: Vec::new() };
+    stage.now = stage.now + Millis(1);
+    stage.hear(&id("a"), crate::message::Body::Ping { number: 1, to: id("b"), gossip });
+    assert_eq!(removals(&stage), []);
+}
+
+#[test]
+fn who_has_not_heard_each_of_its_side_yet_does_not_replace_a_gone_owner_at_once() {
+    let (record, settings) = (record(&["a", "b", "c"]), settings("c", 1, &["a"]));
+    let view = View {
+        members: record.members.iter().map(|m| m.id.clone()).collect(),
+        owner: record.owner.clone(),
+        unreachable: ids(&["a"]),
+        gone: ids(&["a"]),
+        reaching: ids(&["c"]),
+        ..View::default()
+    };
+    let due = |heard_each: bool| {
+        let situation = Situation {
+            me: &id("c"),
+            record: &record,
+            view: &view,
+            since: crate::ids::Moment(0),
+            owner_stored: None,
+            heard_each,
+            timing: &settings.timing,
+            keep_oldest: &settings.keep_oldest,
+            broken: settings.broken,
+        };
+        situation.due().map(|due| due.at.0)
+    };
+    assert_eq!((due(true), due(false)), (Some(0), Some(1000)));
 }

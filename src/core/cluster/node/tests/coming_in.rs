@@ -147,6 +147,19 @@ fn a_version_that_does_not_fit_is_refused_with_both_versions() {
 }
 
 #[test]
+fn a_version_that_does_not_fit_those_who_have_gone_is_let_in() {
+    let mut ours = settings("c", 1, &["a"]);
+    ours.me.versions = Versions { minor: crate::fixtures::VERSIONS.minor + 2, ..crate::fixtures::VERSIONS };
+    let mut stage = Stage::new(ours).with(&record(&["a", "b"]));
+    stage.registered = vec![id("a")];
+    stage.pass(Millis(20_000));
+    assert_eq!((stage.exit(), members(&stage)), (None, vec!["a#1*".to_owned(), "b#1".to_owned()]));
+    stage.registered.clear();
+    stage.pass(Millis(1000));
+    assert_eq!(members(&stage), ["c#1*"]);
+}
+
+#[test]
 fn a_newcomer_answers_heartbeats_before_it_knows_that_it_has_joined() {
     let mut stage = Stage::new(settings("b", 1, &["a", "b"])).with(&record(&["a"]));
     stage.pass(Millis(100));

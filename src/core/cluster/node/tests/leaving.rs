@@ -77,3 +77,43 @@ fn a_leave_during_a_join_waits_for_what_has_come_of_it() {
     stage.pass(Millis(100));
     assert!(!stage.record.expect("there").record.contains(&id("b")));
 }
+
+#[test]
+fn a_leave_during_a_join_of_which_the_store_says_nothing_ends_all_the_same() {
+    let mut stage = Stage::new(settings("b", 1, &["a", "b"])).with(&record(&["a"])).alive(&["a"]);
+    stage.trouble = Trouble::AnswersLost;
+    stage.pass(Millis(300));
+    stage.trouble = Trouble::Away;
+    stage.step(Event::Leave);
+    stage.pass(Millis(11_900));
+    assert!(stage.is(Life::Joining), "{:?}", stage.node.life());
+    stage.pass(Millis(1000));
+    assert_eq!(stage.exit(), Some(&Exit::Left));
+}
+
+#[test]
+fn who_leaves_while_the_record_is_lost_ends_all_the_same() {
+    let mut stage = alone();
+    stage.step(Event::Leave);
+    stage.record = None;
+    stage.pass(Millis(2000));
+    assert!(stage.is(Life::Stranded), "{:?}", stage.node.life());
+    stage.pass(Millis(11_000));
+    assert_eq!(stage.exit(), Some(&Exit::Left));
+}
+
+#[test]
+fn an_owner_that_leaves_does_not_hand_over_to_another_that_leaves() {
+    let mut stage = member_b();
+    let record = stage.record.clone().expect("there").record;
+    let a_leaves = record.leaving(&id("a"), &ids(&["b"]), by("a"));
+    assert!(a_leaves.is_owner(&id("b")));
+    stage.put(&a_leaves);
+    stage.pass(Millis(1000));
+    stage.step(Event::Leave);
+    stage.pass(Millis(3000));
+    let record = stage.record.clone().expect("there").record;
+    assert_eq!((record.owner.clone(), record.term), (Some(id("b")), Term(2)));
+    stage.step(Event::HandedOver);
+    assert!(stage.record.expect("there").record.is_owner(&id("a")), "it goes first");
+}
