@@ -33,10 +33,10 @@ fn binaries_results_and_logs_are_in_hdfs_and_while_it_is_away_uploads_get_503() 
     let server = Server::with(&["store.binaries=\"hdfs\"", &url, "store.hdfs.deadline=\"3s\""]);
     runs_jobs(&server);
     assert_eq!(blobs(&server.data_dir().join("blobs")), 0);
-    hdfs.freeze_namenode();
+    let frozen = hdfs.freeze_namenode();
     let away = server.upload("other", wheel::wheel(&[("other.py", "")]));
     let ended = server.get("/v1/contexts/c").expect(200)["state"].clone();
-    hdfs.thaw_namenode();
+    drop(frozen);
     away.says(503);
     assert!(server.log_text().contains("store.hdfs.deadline (3s)"));
     assert_eq!(ended, "RUNNING");

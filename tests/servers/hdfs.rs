@@ -54,6 +54,27 @@ impl Java {
     }
 }
 
+impl Java {
+    /// Whether all its threads are.
+    fn is_stopped(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid.as_raw_nonzero())).unwrap();
+        let state = |task: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit(") ").next().and_then(|rest| rest.chars().next())
+        };
+        tasks.flatten().all(|task| matches!(state(task), Some('T') | None))
+    }
+}
+
+/// The NameNode stands still until this is dropped.
+pub struct Frozen<'a>(&'a Java);
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        self.0.signal(Signal::CONT);
+    }
+}
+
 impl Drop for Java {
     fn drop(&mut self) {
         let _ = self.shell.stdin.take().map(|mut stdin| stdin.write_all(b"end\n"));
@@ -180,12 +201,12 @@ impl Hdfs {
         self.directory.path().join("data")
     }
 
-    pub fn freeze_namenode(&self) {
+    /// Until what is returned is dropped, also by a test that fails: the other tests need it.
+    pub fn freeze_namenode(&self) -> Frozen<'_> {
         self.namenode.signal(Signal::STOP);
-    }
-
-    pub fn thaw_namenode(&self) {
-        self.namenode.signal(Signal::CONT);
+        // Each thread stops by itself, and until then one may answer yet.
+        assert!(wait_for(|| self.namenode.is_stopped()), "the NameNode does not stop");
+        Frozen(&self.namenode)
     }
 
     pub fn kill_datanode(&self) {

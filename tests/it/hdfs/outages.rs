@@ -27,7 +27,7 @@ async fn frozen_namenode_is_waited_for_until_the_deadline_and_works_afterwards()
     let stored = upload(&store, &content(1000)).await.unwrap();
     let mut begun = store.create().await.unwrap();
     begun.write(content(LARGE)).await.unwrap();
-    SERVER.freeze_namenode();
+    let frozen = SERVER.freeze_namenode();
     let begin = clock::instant();
     let words = ["store.hdfs.deadline (2s)", settings.url.as_deref().unwrap()];
     let other = content(2000);
@@ -38,7 +38,7 @@ async fn frozen_namenode_is_waited_for_until_the_deadline_and_works_afterwards()
     says(found, &words);
     says(all, &words);
     assert!(clock::since(begin) < SOON, "{:?}", clock::since(begin));
-    SERVER.thaw_namenode();
+    drop(frozen);
     until_it_works(&store).await;
     assert_eq!(read(&store, &stored).await.unwrap(), content(1000));
 }
