@@ -10,6 +10,10 @@ use crate::ports::{Change, Changes, Revision};
 /// The port promises 4096; the keys of this many take a few MB.
 const KEPT: usize = 16_384;
 
+/// Revisions that the first commit of a process passes over are fewer. More would soon be no exact number for readers of
+/// JSON who take 2^53 for the largest.
+pub(super) const MOST_PASSED_OVER: u64 = 1 << 36;
+
 pub(super) struct ChangeLog {
     state: Mutex<State>,
     news: Notify,

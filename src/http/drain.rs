@@ -40,12 +40,9 @@ impl Drain {
         self.serves().then_some(token)
     }
 
-    /// The answer to a request, which is under way until its last byte; during a stop the last of its connection.
-    pub fn finish(&self, response: Response, token: Option<TaskTrackerToken>) -> Response {
-        let mut response = match token {
-            Some(token) => until_last_byte(response, token),
-            None => response,
-        };
+    /// The answer to a request, which holds on to `held` until its last byte; during a stop the last of its connection.
+    pub fn finish<T: Send + Unpin + 'static>(&self, response: Response, held: T) -> Response {
+        let mut response = response.map(|body| Body::new(Holding { body, _held: held }));
         // Not for an upgrade, whose `Connection` says something else.
         if !self.serves() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -77,11 +74,6 @@ pub fn refusal() -> Response {
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
-}
-
-/// The answer, which holds something until its last byte is sent.
-pub fn until_last_byte<T: Send + Unpin + 'static>(response: Response, held: T) -> Response {
-    response.map(|body| Body::new(Holding { body, _held: held }))
 }
 
 struct Holding<T> {

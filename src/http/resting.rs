@@ -4,11 +4,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio_util::sync::CancellationToken;
 
 /// All connections of a listener that are at rest, the one that has rested longest first.
 #[derive(Clone, Default)]
-pub struct Resting(Arc<Mutex<Queue>>);
+pub struct Resting(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    queue: Mutex<Queue>,
+    rested: Notify,
+}
 
 #[derive(Default)]
 struct Queue {
@@ -34,8 +42,13 @@ impl Resting {
         })
     }
 
+    /// Completes when a connection has come to rest since this was called.
+    pub fn rested(&self) -> Notified<'_> {
+        self.0.rested.notified()
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -80,6 +93,7 @@ impl Seat {
             queue.next
         };
         self.become_(Place::AtRest(number));
+        self.resting.0.rested.notify_waiters();
     }
 
     fn become_(&self, next: Place) {
@@ -120,6 +134,16 @@ mod tests {
         assert!(resting.make_room());
         assert!(second.cut().now_or_never().is_some());
         assert!(first.cut().now_or_never().is_none());
+    }
+
+    #[test]
+    fn who_comes_to_rest_is_noticed_by_those_who_wait() {
+        let resting = Resting::default();
+        let risen = resting.enter().rise();
+        let mut rested = std::pin::pin!(resting.rested());
+        assert!(rested.as_mut().now_or_never().is_none());
+        drop(risen);
+        assert!(rested.now_or_never().is_some());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::authentication::Peer;
 use super::browser::{self, Counts, Foreign, Names};
 use super::drain::{self, Drain};
 use super::params::pairs;
-use super::resting::{Resting, Seat};
+use super::resting::{Resting, Risen, Seat};
 use super::secure::{self, ClientName};
 use super::{answer, unread};
 use crate::api::rest::Answer;
@@ -148,7 +148,7 @@ async fn hold(stream: TcpStream, tls: Option<Renewed>, door: Door, closing: Canc
             request.extensions_mut().insert(client.clone());
         }
         let (door, risen) = (door.clone(), seat.rise());
-        async move { answer_one(door, request).await.map(|response| drain::until_last_byte(response, risen)) }
+        answer_one(door, request, risen)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -175,14 +175,7 @@ async fn accept(
 ) -> (TcpStream, OwnedSemaphorePermit) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                // Without one at rest, all are at work: this one waits.
-                if connections.available_permits() == 0 {
-                    resting.make_room();
-                }
-                let permit = Arc::clone(connections).acquire_owned().await.expect("never closed");
-                return (stream, permit);
-            }
+            Ok((stream, _)) => return (stream, place(connections, resting).await),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -191,7 +184,24 @@ async fn accept(
     }
 }
 
-async fn answer_one(door: Door, request: Request<Incoming>) -> Result<Response, Infallible> {
+/// A place for a new connection: a free one, or that of one at rest. While all are at work it waits for either.
+async fn place(connections: &Arc<Semaphore>, resting: &Resting) -> OwnedSemaphorePermit {
+    let wait = async || Arc::clone(connections).acquire_owned().await.expect("never closed");
+    loop {
+        // Made before the look, so that who comes to rest between the look and the wait is not missed.
+        let rested = resting.rested();
+        if connections.available_permits() > 0 || resting.make_room() {
+            return wait().await;
+        }
+        tokio::select! {
+            permit = wait() => return permit,
+            () = rested => {}
+        }
+    }
+}
+
+/// The connection is not at rest, and the request under way, until the last byte of the answer.
+async fn answer_one(door: Door, request: Request<Incoming>, risen: Risen) -> Result<Response, Infallible> {
     let request = unread::read_to_the_end(request, door.settings.body_timeout);
     let always = is_for(&request, &ALWAYS);
     let under_way = if always { None } else { door.drain.begin() };
@@ -200,7 +210,7 @@ async fn answer_one(door: Door, request: Request<Incoming>) -> Result<Response, 
     }
     let drain = door.drain.clone();
     let response = answer_in_time(door, request).await?;
-    Ok(drain.finish(response, under_way))
+    Ok(drain.finish(response, (under_way, risen)))
 }
 
 async fn answer_in_time(door: Door, mut request: Request<Body>) -> Result<Response, Infallible> {

@@ -152,6 +152,23 @@ async fn more_connections_than_may_be_at_work_wait() {
 }
 
 #[tokio::test]
+async fn one_that_waits_has_the_place_of_the_next_that_comes_to_rest() {
+    // One of them is the driver's.
+    let server = Server::with(&["http.max-connections=2"]);
+    server.upload("jobs", WHEEL, jobs()).await.is_success(201);
+    server.post("/contexts/c", "").await.json(200);
+    let gate = server.gate("gate");
+    let started = server.post("/jobs?appName=jobs&classPath=jobs.Waits&context=c", gate.config()).await.json(202);
+    let mut first = Connection::to(&server).await;
+    let job = started["jobId"].as_str().unwrap();
+    first.send(&format!("GET /jobs/{job}?wait=2s HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
+    let mut second = Connection::to(&server).await;
+    second.send("GET /ping HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
+    first.answer().await;
+    assert!(second.rest().await.ends_with("pong"));
+}
+
+#[tokio::test]
 async fn a_page_of_another_site_can_start_and_delete_nothing() {
     let server = Server::with_context(&[]).await;
     let from = |method, path, name: &str, value: &str| Reply::to(server.request(method, path).header(name, value));

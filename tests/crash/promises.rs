@@ -141,10 +141,11 @@ impl World {
         std::fs::read_to_string(self.place.path("runs").join(token)).unwrap_or_default().lines().count()
     }
 
+    /// One that runs at this moment may have made its file, and not written its line.
     pub fn nothing_ran_twice(&self) {
         for run in std::fs::read_dir(self.place.path("runs")).unwrap() {
             let token = run.unwrap().file_name().into_string().unwrap();
-            assert_eq!(self.runs(&token), 1, "{token}\n{}", self.place.log());
+            assert!(self.runs(&token) <= 1, "{token}: {}\n{}", self.runs(&token), self.place.log());
         }
     }
 

@@ -28,7 +28,7 @@ use self::counted::Counted;
 use self::database::{Database, Failure, Opener, Span};
 use self::overlay::Overlay;
 use self::writer::{Job, Request, Writer};
-use super::changes::ChangeLog;
+use super::changes::{ChangeLog, MOST_PASSED_OVER};
 use crate::ports::{Changes, Commit, CommitError, Entry, MetaStore, Precondition, ReadError, Revision, Write};
 use crate::runtime::random;
 
@@ -43,9 +43,6 @@ const MAX_QUEUED_BYTES: usize = 128 * 1024 * 1024;
 const DIRECT_ENTRIES: usize = 100;
 /// Changes that the table tells at once, on the caller's thread.
 const CHANGES_AT_ONCE: usize = 1000;
-/// Revisions that the first commit of a process passes over are fewer. More would soon be no exact number for readers of
-/// JSON who take 2^53 for the largest.
-const MOST_PASSED_OVER: u64 = 1 << 36;
 /// A read that fails is tried so often, with this pause.
 const READ_TRIES: u32 = 20;
 const READ_AGAIN: Duration = Duration::from_millis(10);

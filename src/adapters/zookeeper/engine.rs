@@ -9,12 +9,13 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, sleep};
 use zookeeper_client::{Error, EventType, PersistentWatcher, SessionState, StateWatcher};
 
+use super::Options;
 use super::link::{Link, Trouble};
 use super::load::{self, Ahead};
 use super::paths::{self, Paths};
 use super::plan::{self, Gap, MAX_BYTES, MAX_COMMITS, Operation, Plan};
 use super::state::State;
-use super::{MOST_PASSED_OVER, Options};
+use crate::adapters::changes::MOST_PASSED_OVER;
 use crate::ports::{Commit, CommitError, Revision};
 use crate::runtime::random;
 

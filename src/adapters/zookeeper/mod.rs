@@ -36,8 +36,6 @@ use crate::runtime::{clock, random};
 const MAX_QUEUED: usize = 1024;
 /// What they hold together.
 const MAX_QUEUED_BYTES: usize = 32 * 1024 * 1024;
-/// Revisions that the first commit of a process passes over are fewer: as in the embedded store.
-const MOST_PASSED_OVER: u64 = 1 << 36;
 /// A store that is being made by another process is looked at so often.
 const LOOKS: u32 = 5;
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::fnv;
 use crate::record::{FORMAT, Invalid, Record};
 
 /// Bytes of an encoded record at most; ZooKeeper takes a megabyte.
@@ -31,12 +32,9 @@ struct Wrapped<'a> {
     record: &'a RawValue,
 }
 
-/// FNV-1a. It guards against damage, not against malice: who may write the record may write any record.
+/// Against damage, not against malice: who may write the record may write any record.
 fn sum(bytes: &[u8]) -> String {
-    let hash = bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("{hash:016x}")
+    format!("{:016x}", fnv::sum(bytes))
 }
 
 /// # Errors

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::decision::Decision;
 use crate::effect::{Effect, Exit};
 use crate::event::Event;
+use crate::fnv::Fnv;
 use crate::ids::Moment;
 use crate::node::Node;
 
@@ -145,23 +146,8 @@ pub fn replay(dump: &str) -> Result<Replay, BadDump> {
     Ok(replay)
 }
 
-/// The standard library's hasher may change with its version; this one stays.
-struct Fnv(u64);
-
-impl Hasher for Fnv {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 fn sum(effects: &[Effect]) -> u64 {
-    let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
+    let mut hasher = Fnv::default();
     effects.hash(&mut hasher);
     hasher.finish()
 }

@@ -11,6 +11,7 @@ pub mod event;
 #[cfg(test)]
 mod fixtures;
 pub mod flight;
+pub mod fnv;
 pub mod ids;
 pub mod membership;
 pub mod message;

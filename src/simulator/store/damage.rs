@@ -1,6 +1,7 @@
 //! What an operator's hand does to the store.
 
 use doyen_cluster::changes::By;
+use doyen_cluster::fnv;
 use doyen_cluster::ids::{ClaimId, Epoch, NodeId, Term, Version};
 use doyen_cluster::record::Record;
 
@@ -77,7 +78,6 @@ fn twins(record: &Record) -> Option<Vec<u8>> {
     let [.., before, youngest] = twins.members.as_mut_slice() else { return None };
     youngest.age = before.age;
     let text = serde_json::to_string(&twins).ok()?;
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let sum = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, step);
+    let sum = fnv::sum(text.as_bytes());
     Some(format!(r#"{{"format":1,"sum":"{sum:016x}","record":{text}}}"#).into_bytes())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::request::Change;
 use super::{Leaving, Life, Node};
-use crate::decision::{Action, Because, Decision};
+use crate::decision::{Action, Because};
 use crate::effect::{Effect, Exit};
 use crate::ids::{Epoch, Millis, NodeId};
 use crate::membership::claims::{Due, Situation};
@@ -44,14 +44,7 @@ impl Node {
 
     /// The record is newer and without this node.
     pub(super) fn stand_down(&mut self, epoch: Epoch) {
-        let decision = Decision {
-            by: self.id().clone(),
-            action: Action::StandDown,
-            because: Because::Rule,
-            view: self.view.clone(),
-            stable: Millis::ZERO,
-        };
-        self.effects.push(Effect::Decided(Box::new(decision)));
+        self.decided(Action::StandDown, Because::Rule, Millis::ZERO);
         self.exit(if self.leaving.is_some() { Exit::Left } else { Exit::Removed { epoch } });
     }
 

@@ -84,10 +84,15 @@ impl Node {
         }
     }
 
-    pub(super) fn change(&mut self, action: Action, because: Because, stable: Millis, change: Change) {
-        let change = self.bent(change);
+    /// For the log.
+    pub(super) fn decided(&mut self, action: Action, because: Because, stable: Millis) {
         let decision = Decision { by: self.id().clone(), action, because, view: self.view.clone(), stable };
         self.effects.push(Effect::Decided(Box::new(decision)));
+    }
+
+    pub(super) fn change(&mut self, action: Action, because: Because, stable: Millis, change: Change) {
+        let change = self.bent(change);
+        self.decided(action, because, stable);
         self.ask(Purpose::Change(change));
     }
 
@@ -265,14 +270,7 @@ impl Node {
         }
         if self.life != Life::Stranded {
             self.become_(Life::Stranded);
-            let decision = Decision {
-                by: self.id().clone(),
-                action: Action::Strand,
-                because: Because::Rule,
-                view: self.view.clone(),
-                stable: Millis::ZERO,
-            };
-            self.effects.push(Effect::Decided(Box::new(decision)));
+            self.decided(Action::Strand, Because::Rule, Millis::ZERO);
         }
     }
 
