@@ -153,18 +153,15 @@ async fn more_connections_than_may_be_at_work_wait() {
 
 #[tokio::test]
 async fn one_that_waits_has_the_place_of_the_next_that_comes_to_rest() {
-    // One of them is the driver's.
-    let server = Server::with(&["http.max-connections=2"]);
-    server.upload("jobs", WHEEL, jobs()).await.is_success(201);
-    server.post("/contexts/c", "").await.json(200);
-    let gate = server.gate("gate");
-    let started = server.post("/jobs?appName=jobs&classPath=jobs.Waits&context=c", gate.config()).await.json(202);
+    let server = Server::with(&["http.max-connections=1"]);
     let mut first = Connection::to(&server).await;
-    let job = started["jobId"].as_str().unwrap();
-    first.send(&format!("GET /jobs/{job}?wait=2s HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
+    // Asked for its body, it knows that its request is under way.
+    first.send("POST /data/x HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n").await;
+    assert!(first.answer().await.starts_with("HTTP/1.1 100"));
     let mut second = Connection::to(&server).await;
     second.send("GET /ping HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
-    first.answer().await;
+    first.send("ab").await;
+    assert!(first.answer().await.starts_with("HTTP/1.1 200"));
     assert!(second.rest().await.ends_with("pong"));
 }
 
