@@ -14,7 +14,8 @@ def restart(bench):
     there until a synchronous job of that context is answered, for which its driver has attached again."""
     count = bench.size(1_000_000, 50_000)
     directory = bench.disk.fresh()
-    subprocess.run([bench.fill_program, os.path.join(directory, "data"), str(count)], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([bench.fill_program, os.path.join(directory, "data"), str(count)], check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
     server = Server(bench.doyen, directory, bench.disk.run)
     server.push(jobs.NAME, jobs.wheel(bench.disk.fresh()))
     server.create("c", "python")

@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::Arc;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ use futures::{StreamExt, stream};
 use rustix::fs::OFlags;
 use rustix::process::Signal;
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 use crate::api::driver::spec::{self, Announced, Spec};
 use crate::core::jobs::failure;
@@ -26,6 +28,11 @@ use crate::runtime::processes::{self, Process};
 const KILL_AGAIN: Duration = Duration::from_millis(20);
 /// Signals are repeated so often; what is left after that cannot be killed.
 const KILL_ROUNDS: u32 = 250;
+/// A process that has gone is a child that can be waited for, all but at once.
+const END_WITHIN: Duration = Duration::from_secs(1);
+/// Of more shims than this, it is forgotten of those that have ended how they did.
+const ENDS_BEFORE_SOME_GO: usize = 1000;
+const LAST_WORD_BYTES: u64 = 300;
 /// What is read of a log at once.
 const LOG_PART_BYTES: u64 = 256 << 10;
 
@@ -34,12 +41,14 @@ pub struct ProcessLauncher {
     base: PathBuf,
     /// Environment variables that jobs must not see.
     hidden: Vec<String>,
+    /// How those ended, or will, that this server has started itself.
+    ends: Mutex<HashMap<Process, JoinHandle<io::Result<ExitStatus>>>>,
 }
 
 impl ProcessLauncher {
     /// Starts `executable` with `shim --directory <base>/<context>-<attempt>`; `base` is absolute.
     pub fn new(executable: PathBuf, base: PathBuf) -> Self {
-        Self { executable, base, hidden: Vec::new() }
+        Self { executable, base, hidden: Vec::new(), ends: Mutex::default() }
     }
 
     /// Drivers do not inherit these environment variables of the server.
@@ -106,7 +115,12 @@ impl Launcher for ProcessLauncher {
             // It is our child and not reaped yet, so the id is its own even if it has ended already.
             let process = child.id().and_then(processes::find).ok_or(io::ErrorKind::NotFound)?;
             // Without this it would stay a zombie until the server ends.
-            tokio::spawn(async move { child.wait().await });
+            let end = tokio::spawn(async move { child.wait().await });
+            let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+            if ends.len() >= ENDS_BEFORE_SOME_GO {
+                ends.retain(|_, end| !end.is_finished());
+            }
+            ends.insert(process, end);
             Ok(process)
         });
         match launched {
@@ -152,6 +166,19 @@ impl Launcher for ProcessLauncher {
         shim_gone && driver_gone
     }
 
+    async fn how_it_ended(&self, launched: &Launched) -> Option<String> {
+        let directory = PathBuf::from(&launched.directory);
+        if let Ok(Some(word)) = tokio::task::spawn_blocking(move || last_word(&directory)).await {
+            return Some(word);
+        }
+        let end = self.ends.lock().unwrap_or_else(PoisonError::into_inner).remove(&process(launched))?;
+        let status = tokio::time::timeout(END_WITHIN, end).await.ok()?.ok()?.ok()?;
+        Some(match status.signal() {
+            Some(signal) => format!("its shim was killed by signal {signal}"),
+            None => format!("its shim ended with status {}", status.code()?),
+        })
+    }
+
     async fn leftover_log(&self, (context, attempt): &Attempt, job: &str, limit_bytes: u64) -> Option<LogReader> {
         let path = self.directory(context, *attempt).join("logs").join(format!("{job}.log"));
         match tokio::task::spawn_blocking(move || leftover(&path, limit_bytes)).await {
@@ -190,6 +217,19 @@ impl Launcher for ProcessLauncher {
             remove(&directory);
         }
     }
+}
+
+/// What a shim has left for a server. What a job may have made of it is not followed, and told on one line.
+fn last_word(directory: &Path) -> Option<String> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(directory.join(spec::LAST_WORD_FILE)).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut word = String::new();
+    file.take(LAST_WORD_BYTES).read_to_string(&mut word).ok()?;
+    let line = word.lines().next().unwrap_or_default().trim();
+    (!line.is_empty()).then(|| line.to_owned())
 }
 
 /// Opens a log and cuts it. What a job made of it may be no file at all, and is not followed anywhere.

@@ -111,7 +111,8 @@ fn elsewhere(key: &str) -> Option<(&'static str, &'static str)> {
     sections().iter().find_map(|section| find(section))
 }
 
-fn nearest(word: &str, names: &[&'static str]) -> Option<&'static str> {
+/// The one that was meant, probably.
+pub fn nearest(word: &str, names: &[&'static str]) -> Option<&'static str> {
     /// Below, the likeness is chance.
     const LIKE: f64 = 0.78;
     let word = word.to_lowercase().replace('_', "-");

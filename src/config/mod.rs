@@ -17,6 +17,7 @@ mod validate;
 
 pub use binaries::{Binaries, Hdfs, Shared};
 pub use error::{Errors, Origin, Problem};
+pub use keys::nearest;
 pub use least::{LEAST_LIFE, MAX_RESTARTS};
 pub use load::{ENVIRONMENT_PREFIX, FILE_NAME, Sources, load};
 pub use reference::reference;

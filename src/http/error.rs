@@ -52,6 +52,11 @@ fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
             "bad-setting",
             error(format!("The setting '{name}' is '{value}', which is not {expected}")),
         ),
+        E::UnknownSetting { name, known, nearest } => {
+            let perhaps = nearest.as_ref().map(|nearest| format!("; perhaps {nearest} is meant")).unwrap_or_default();
+            let text = format!("The setting '{name}' is not known; known are {known}{perhaps}");
+            (S::BAD_REQUEST, "unknown-setting", error(text))
+        }
         E::BadConfig(why) => (S::BAD_REQUEST, "bad-config", error(format!("Cannot parse config: {why}"))),
         E::BadName(why) => (S::BAD_REQUEST, "bad-name", error(why)),
         E::TooLarge { limit_bytes } => {

@@ -386,9 +386,14 @@ async fn recover(me: &ActorRef<SupervisorMessage>, shared: &Shared) -> Result<()
 }
 
 /// Asks a context to stop, and waits until it has.
-pub async fn stop_and_wait(handle: &ContextHandle, force: bool) {
+///
+/// # Errors
+/// The store did not take it: the context goes on.
+pub async fn stop_and_wait(handle: &ContextHandle, force: bool) -> Result<(), Failure> {
     let (sender, receiver) = oneshot::channel();
-    if handle.actor.cast(ContextMessage::Stop { force, reply: Some(sender) }).is_ok() {
-        let _ = receiver.await;
+    if handle.actor.cast(ContextMessage::Stop { force, reply: Some(sender) }).is_err() {
+        return Ok(());
     }
+    // One that does not answer has ended before.
+    receiver.await.unwrap_or(Ok(()))
 }

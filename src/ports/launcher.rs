@@ -58,6 +58,11 @@ pub trait Launcher: Send + Sync + 'static {
     /// of it any more.
     async fn kill(&self, launched: &Launched) -> bool;
 
+    /// How a shim ended that is gone, as far as it or the system has told: completes "the driver's process is gone: ".
+    async fn how_it_ended(&self, _launched: &Launched) -> Option<String> {
+        None
+    }
+
     /// What a job wrote in an attempt of which nothing runs any more, cut to `limit_bytes` as a shim cuts it. `None` when it
     /// wrote nothing, or when that is not there (any more).
     async fn leftover_log(&self, of: &Attempt, job: &str, limit_bytes: u64) -> Option<LogReader>;

@@ -140,9 +140,14 @@ impl Service {
     }
 
     /// Waits for the end of a stop, but not for long.
-    pub(super) async fn await_stop(&self, id: &str, stop: JoinHandle<()>) -> Result<Stopped, ServiceError> {
+    pub(super) async fn await_stop(
+        &self,
+        id: &str,
+        stop: JoinHandle<Result<(), Failure>>,
+    ) -> Result<Stopped, ServiceError> {
         match tokio::time::timeout(self.config.contexts.stop_wait, stop).await {
-            Ok(Ok(())) => match self.records.context(id).await? {
+            Ok(Ok(Err(cause))) => Err(not_created(cause)),
+            Ok(Ok(Ok(()))) => match self.records.context(id).await? {
                 Some(record) if record.state == ContextState::Stopping => Ok(Stopped::UnderWay),
                 Some(record) if !record.state.has_ended() => {
                     Err(ServiceError::StoreUnavailable("the stop could not be recorded".into()))
@@ -158,17 +163,22 @@ impl Service {
     pub async fn reset_contexts(&self, who: &Principal, wait: bool) -> Result<(), ServiceError> {
         self.permit(who, Permission::ContextsReset)?;
         let all = self.contexts.registry().all();
-        let stops = tokio::spawn(async move {
-            futures::future::join_all(all.iter().map(|handle| stop_and_wait(handle, false))).await;
-        });
-        if wait {
-            stops.await.map_err(|e| ServiceError::Internal(e.to_string()))?;
-        }
-        Ok(())
+        let stops = tokio::spawn(stop_all(all));
+        if wait { all_stopped(stops).await } else { Ok(()) }
     }
 }
 
-/// Why a context does not run. When the store refused it, the client may try again.
+/// Why the first of those that did not stop goes on.
+pub(super) async fn stop_all(handles: Vec<Arc<ContextHandle>>) -> Result<(), Failure> {
+    let stops = handles.iter().map(|handle| stop_and_wait(handle, false));
+    futures::future::join_all(stops).await.into_iter().collect()
+}
+
+pub(super) async fn all_stopped(stops: JoinHandle<Result<(), Failure>>) -> Result<(), ServiceError> {
+    stops.await.map_err(|panicked| ServiceError::Internal(panicked.to_string()))?.map_err(not_created)
+}
+
+/// Why a context does not run, or does not stop. When the store refused it, the client may try again.
 pub(super) fn not_created(cause: Failure) -> ServiceError {
     match cause.class.as_str() {
         failure::STORAGE_FULL => ServiceError::StorageFull(cause.message),

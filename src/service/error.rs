@@ -15,6 +15,9 @@ pub enum ServiceError {
     /// Of a context, or in a job's body.
     #[error("the setting '{name}' is '{value}', which is not {expected}")]
     BadSetting { name: String, value: String, expected: Cow<'static, str> },
+    /// In a job's body, where only the server's own settings may stand.
+    #[error("the setting '{name}' is not known; known are {known}")]
+    UnknownSetting { name: String, known: String, nearest: Option<String> },
     #[error("cannot parse config: {0}")]
     BadConfig(String),
     #[error("{0}")]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
 
-use super::contexts::not_created;
+use super::contexts::{all_stopped, not_created, stop_all};
 use super::idempotency::{Keyed, Once, Start, unfit};
 use super::{JobView, Permission, Principal, Service, ServiceError, Stopped, Submission, Submitted, Upload};
 use crate::core::idempotency::{Effect, digest, hex};
@@ -174,10 +174,7 @@ impl Service {
             Once::Done(Effect::StopContexts { contexts }) => tokio::spawn(stop_all(self.still_live(&contexts))),
             Once::Done(other) => return Err(unfit(&other)),
         };
-        if wait {
-            stops.await.map_err(|e| ServiceError::Internal(e.to_string()))?;
-        }
-        Ok(())
+        if wait { all_stopped(stops).await } else { Ok(()) }
     }
 
     fn still_live(&self, contexts: &[String]) -> Vec<Arc<ContextHandle>> {
@@ -327,8 +324,4 @@ impl Service {
         });
         reset.await.map(drop)
     }
-}
-
-async fn stop_all(handles: Vec<Arc<ContextHandle>>) {
-    futures::future::join_all(handles.iter().map(|handle| stop_and_wait(handle, false))).await;
 }

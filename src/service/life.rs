@@ -4,15 +4,17 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::ServiceError;
-use super::settings::{BOOLEAN, boolean, parsed, text};
-use crate::config::{Config, LEAST_LIFE, MAX_RESTARTS, duration};
-use crate::core::hocon::Object;
+use super::settings::{BOOLEAN, boolean, parsed, shown, text, words};
+use crate::config::{Config, LEAST_LIFE, MAX_RESTARTS, duration, nearest};
+use crate::core::hocon::{Object, Value};
 use crate::core::supervision::{Life, Relaunch, Retry, RetryOn};
 
 const DURATION: &str = "a duration like 500ms, 30s, 10m or 8h";
 const LIFETIME: &str = "a duration of at least 1s, like 30s, 10m or 8h, or 0 for never";
 /// In a job's body, beside what is the job's own.
 const IN_BODY: &str = "doyen";
+/// What may stand there.
+const KEYS_IN_BODY: [&str; 3] = ["retries", "retry-backoff", "retry-on"];
 
 /// What a request says of retries, as it was written.
 #[derive(Debug, Clone, Default)]
@@ -65,8 +67,9 @@ fn asked<T>(
 /// The query's word counts before the body's (`doyen.retries` and so on).
 ///
 /// # Errors
-/// With the parameter that is wrong.
+/// With the parameter that is wrong, or one in the body that is not known: nobody else has a use for it.
 pub fn retry(wished: &WishedRetry, body: &Object, config: &Config) -> Result<Retry, ServiceError> {
+    only_known(body)?;
     let jobs = &config.jobs;
     let most = jobs.max_retries;
     let number = |text: &str| text.parse().ok().filter(|number| *number <= most);
@@ -80,6 +83,22 @@ pub fn retry(wished: &WishedRetry, body: &Object, config: &Config) -> Result<Ret
         backoff_ms: ms(backoff.unwrap_or(jobs.retry_backoff)),
         on: on.unwrap_or_default(),
     })
+}
+
+fn only_known(body: &Object) -> Result<(), ServiceError> {
+    let known = KEYS_IN_BODY.map(|key| format!("{IN_BODY}.{key}")).join(", ");
+    let ours = match body.get_path(IN_BODY) {
+        Some(Value::Object(ours)) => ours,
+        None | Some(Value::Null) => return Ok(()),
+        Some(other) => {
+            let (value, expected) = (shown(&words(other)), format!("an object of {known}").into());
+            return Err(ServiceError::BadSetting { name: IN_BODY.into(), value, expected });
+        }
+    };
+    let Some((key, _)) = ours.iter().find(|(key, _)| !KEYS_IN_BODY.contains(key)) else { return Ok(()) };
+    let name = shown(&format!("{IN_BODY}.{key}"));
+    let nearest = nearest(key, &KEYS_IN_BODY).map(|like| format!("{IN_BODY}.{like}"));
+    Err(ServiceError::UnknownSetting { name, known, nearest })
 }
 
 /// Whether the request itself asks for retries of a job that is lost with its driver, be they possible or not. `retry` is what was read of it.
@@ -153,6 +172,28 @@ mod tests {
         let wished = WishedRetry { on: Some("never".into()), ..WishedRetry::default() };
         let told = retry(&wished, &object(""), &config).unwrap_err().to_string();
         assert_eq!(told, "the parameter 'retry-on' was malformed: 'never' is not loss or any");
+    }
+
+    #[test]
+    fn what_is_not_known_among_our_own_settings_of_a_body_is_refused_and_what_is_the_jobs_own_is_not() {
+        let told = |body: &str| retry(&WishedRetry::default(), &object(body), &Config::default()).map(|_| ());
+        let unknown = |body: &str| match told(body) {
+            Err(ServiceError::UnknownSetting { name, known, nearest }) => {
+                assert_eq!(known, "doyen.retries, doyen.retry-backoff, doyen.retry-on");
+                (name, nearest.unwrap_or_default())
+            }
+            other => panic!("{body}: {other:?}"),
+        };
+        assert_eq!(unknown("doyen.retry = 3"), ("doyen.retry".into(), "doyen.retry-on".into()));
+        assert_eq!(unknown("doyen { retires = 3 }"), ("doyen.retires".into(), "doyen.retries".into()));
+        assert_eq!(unknown("doyen { retry_backoff = 3s }").1, "doyen.retry-backoff");
+        assert_eq!(unknown("doyen { xyz = 3 }"), ("doyen.xyz".into(), String::new()));
+        let no_object = told("doyen = 7").unwrap_err().to_string();
+        assert!(no_object.starts_with("the setting 'doyen' is '7', which is not an object of"), "{no_object}");
+        for body in ["", "doyen = null", "doyen {}", "retires = 3, mine.doyen.retires = 4", "doyen { retries = null }"]
+        {
+            assert_eq!(told(body), Ok(()), "{body}");
+        }
     }
 
     #[test]

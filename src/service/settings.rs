@@ -87,14 +87,22 @@ pub fn parsed<T>(
 ) -> Result<Option<T>, ServiceError> {
     let text = match settings.get_path(key) {
         None | Some(Value::Null) => return Ok(None),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => serde_json::to_string(other).expect("settings are plain data"),
+        Some(value) => words(value),
     };
-    let wrong = || {
-        let value = text.chars().take(SHOWN_CHARS).collect();
-        ServiceError::BadSetting { name: key.into(), value, expected: expected.into() }
-    };
+    let wrong = || ServiceError::BadSetting { name: key.into(), value: shown(&text), expected: expected.into() };
     parse(&text).map(Some).ok_or_else(wrong)
+}
+
+pub fn words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => serde_json::to_string(other).expect("settings are plain data"),
+    }
+}
+
+/// What is told of a wrong value.
+pub fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_CHARS).collect()
 }
 
 /// The words of a parameter or setting that is on or off, in any case.

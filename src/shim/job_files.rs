@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::api::driver::attach::{LogPart, ReadLog};
+use crate::api::driver::spec::LAST_WORD_FILE;
 use crate::runtime::log_file;
 
 /// An answer to `read_log` is no longer than this, whatever it asks for.
@@ -76,14 +77,14 @@ impl JobFiles {
     }
 }
 
-/// Removes all but the logs of jobs from a shim's directory. Whether there are any.
-pub fn only_logs(directory: &Path) -> io::Result<bool> {
-    for entry in fs::read_dir(directory)?.flatten().filter(|entry| entry.file_name() != "logs") {
+/// Removes all from a shim's directory but what a server that comes back asks for: the last word, and the logs of jobs.
+pub fn only_for_a_server(directory: &Path) -> io::Result<()> {
+    let stays = |entry: &fs::DirEntry| entry.file_name() == "logs" || entry.file_name() == LAST_WORD_FILE;
+    for entry in fs::read_dir(directory)?.flatten().filter(|entry| !stays(entry)) {
         let is_directory = entry.file_type()?.is_dir();
         if is_directory { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
     }
-    let is_log = |entry: &fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "log");
-    Ok(fs::read_dir(directory.join("logs"))?.flatten().any(|entry| is_log(&entry)))
+    Ok(())
 }
 
 fn read(path: &Path, offset: u64, max_bytes: u64) -> io::Result<(Vec<u8>, u64)> {

@@ -72,8 +72,8 @@ fn hold(directory: &Path) -> Result<(), ShimError> {
     let left = runtime.block_on(async { Shell::new(spec, &directory)?.run().await })?;
     // Not waiting for a name that is still being looked up.
     runtime.shutdown_background();
-    if left == Left::Logs && job_files::only_logs(&directory)? {
-        return Ok(());
+    if left == Left::LastWordAndLogs {
+        return Ok(job_files::only_for_a_server(&directory)?);
     }
     match fs::remove_dir_all(&directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),

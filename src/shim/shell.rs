@@ -25,7 +25,7 @@ use super::settling;
 use super::transfer::{Transfer, TransferError};
 use crate::api::driver::attach::{Binary, Exited, FromShim, Hello, Run};
 use crate::api::driver::line::{self, FromDriver, ToDriver};
-use crate::api::driver::spec::Spec;
+use crate::api::driver::spec::{LAST_WORD_FILE, Spec};
 use crate::api::driver::{self as protocol, Failure, OfJob, PROTOCOL, Stop, Unable};
 use crate::runtime::clock;
 
@@ -58,8 +58,8 @@ enum Done {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Left {
     Nothing,
-    /// A server that comes back asks for the logs of its jobs.
-    Logs,
+    /// A server that comes back asks why it ended, and for the logs of its jobs.
+    LastWordAndLogs,
 }
 
 pub struct Shell {
@@ -169,7 +169,7 @@ impl Shell {
             self.due();
             self.run_effects();
             if self.has_left() {
-                return Ok(if self.orphaned { Left::Logs } else { Left::Nothing });
+                return Ok(if self.orphaned { Left::LastWordAndLogs } else { Left::Nothing });
             }
             let deadline = self.deadline();
             let listening = self.attachment.backlog_bytes() < BACKLOG_BYTES;
@@ -248,6 +248,10 @@ impl Shell {
             self.last_contact = boottime;
         } else if boottime.saturating_sub(self.last_contact) > orphan_timeout {
             self.orphaned |= !self.leaving;
+            let why = format!("it ended itself, as no server was reached for {} s", orphan_timeout.as_secs());
+            if let Err(error) = fs::write(self.directory.join(LAST_WORD_FILE), why + " (contexts.orphan-timeout)") {
+                self.report.say(&format!("cannot leave a last word: {error}"));
+            }
             self.leave("no server was reached within the orphan timeout");
         }
     }

@@ -37,7 +37,7 @@ async fn a_killed_driver_main() {
 async fn a_killed_shim() {
     let (server, _gate, id) = with_a_job().await;
     server.place().driver().kill_shim();
-    both_failed(&server, &id, "the driver's process is gone").await;
+    both_failed(&server, &id, "the driver's process is gone: its shim was killed by signal 9").await;
 }
 
 #[tokio::test]

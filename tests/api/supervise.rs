@@ -311,6 +311,9 @@ async fn settings_and_parameters_that_are_wrong() {
         assert_eq!(reply.status, 400, "{wrong}: {}", reply.text());
     }
     let reply = server.post("/jobs?appName=jobs&classPath=jobs.Echo&context=c", "doyen.retries = 21").await;
+    let typed = server.post("/jobs?appName=jobs&classPath=jobs.Echo&context=c", "doyen { retires = 2 }").await;
+    let known = "doyen.retries, doyen.retry-backoff, doyen.retry-on; perhaps doyen.retries is meant";
+    typed.refuses(400, &format!("The setting 'doyen.retires' is not known; known are {known}"));
     let told = "The setting 'doyen.retries' is '21', which is not a whole number from 0 to 20 (jobs.max-retries)";
     reply.refuses(400, told);
 }

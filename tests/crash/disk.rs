@@ -246,6 +246,7 @@ async fn every_change_fails(error: i32, usual: u16) {
     let token = |nth| format!("try-{nth}");
     changes += server.at_every_change(error, async |server, nth| server.job("Notes", &token(nth)).await).await;
     server.fail(error, 1);
+    server.delete("/contexts/c").await.is(usual);
     server.binary("last", 0).await.is(usual);
     server.ends_while_it_fails().await;
     server.is_sound().await;

@@ -54,7 +54,7 @@ async fn what_a_job_put_in_the_place_of_its_log_is_not_followed_and_nobody_waits
 }
 
 #[tokio::test]
-async fn a_shim_that_reached_no_server_any_more_leaves_the_logs_of_its_jobs_and_nothing_else() {
+async fn a_shim_that_reached_no_server_any_more_leaves_the_logs_of_its_jobs_and_its_reason_and_nothing_else() {
     let mut server = Server::start().await;
     let mut spec = spec(vec![server.url()]);
     spec.limits.orphan_timeout_ms = 1_000;
@@ -64,7 +64,24 @@ async fn a_shim_that_reached_no_server_any_more_leaves_the_logs_of_its_jobs_and_
     link.expect("accepted").await;
     drop((link, server));
     shim.gone().await;
-    let left_over: Vec<_> = fs::read_dir(shim.directory()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left_over, ["logs"]);
+    let mut left_over: Vec<_> =
+        fs::read_dir(shim.directory()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left_over.sort();
+    assert_eq!(left_over, ["last-word", "logs"]);
+    let word = "it ended itself, as no server was reached for 1 s (contexts.orphan-timeout)";
+    assert_eq!(shim.launcher.how_it_ended(&shim.launched).await.as_deref(), Some(word));
     assert_eq!(left(&shim, &shim.attempt(), "a", 500).await.as_deref(), Some("line\n"));
+}
+
+#[tokio::test]
+async fn how_a_shim_was_killed_is_known_to_the_server_that_started_it_and_a_forged_word_is_not_followed() {
+    let mut server = Server::start().await;
+    let shim = Shim::start(&server).await;
+    let _link = server.ready().await;
+    shim.signal(Signal::KILL);
+    assert!(shim.launcher.kill(&shim.launched).await);
+    std::os::unix::fs::symlink("/proc/version", shim.path("last-word")).unwrap();
+    let told = shim.launcher.how_it_ended(&shim.launched).await;
+    assert_eq!(told.as_deref(), Some("its shim was killed by signal 9"));
+    assert_eq!(shim.launcher.how_it_ended(&shim.launched).await, None, "it is told once");
 }

@@ -158,6 +158,63 @@ fn one_link_cut_one_way_both_hear_a_third_then_nobody_is_downed() {
     play(&cluster(3, "B>A"), |o| untouched(o, "ABC"));
 }
 
+/// Who is heard by one alone would be accused by the rest as soon as it had joined.
+#[test]
+fn a_is_heard_by_d_alone_of_b_c_d_then_it_is_removed_once_and_stays_outside_until_the_links_are_mended() {
+    for (nodes, fault) in [(4, "A-B A-C"), (5, "A-B A-C A-D"), (5, "C-A C-B")] {
+        let out = fault.chars().next().expect("a node").to_string();
+        play(&cluster(nodes, fault).lasting(60_000).survives(), |o| {
+            assert_eq!(o.report.measures.commits, nodes as u64 + 1, "it is removed once");
+            assert_eq!((o.stopped(), o.members().contains(&out)), (out.clone(), false));
+        });
+        play(&cluster(nodes, &format!("{fault} for 20s")).lasting(40_000).survives(), |o| {
+            let all = &"ABCDE"[..nodes];
+            assert_eq!((o.living().as_str(), o.members().as_str(), o.ready().as_str()), (all, all, all));
+        });
+    }
+}
+
+/// A newcomer that only one of two hears is accused by one, which removes nobody.
+#[test]
+fn c_joins_though_of_a_b_it_hears_only_one_then_it_stays() {
+    for fault in ["C-A, crash C at 500ms", "C-B, crash C at 500ms"] {
+        play(&cluster(3, fault).lasting(40_000), |o| {
+            assert_eq!((o.members(), o.ready()), ("ABC".into(), "ABC".into()));
+        });
+    }
+}
+
+/// Each hears that it is not heard, or hears nothing: keep-oldest holds as if the link was cut both ways.
+#[test]
+fn of_two_only_one_hears_the_other_then_the_oldest_lives() {
+    for fault in ["A>B", "B>A"] {
+        play(&cluster(2, fault).lasting(40_000).survives(), |o| {
+            live(o, "A", "A");
+            assert_eq!(o.report.measures.commits, 2 + 1, "B is removed once");
+        });
+        play(&cluster(2, &format!("{fault}, store cut A")).lasting(40_000), |o| {
+            assert_eq!((o.members(), o.owner()), ("B".into(), "B".into()));
+            gap_below(o, 4500);
+        });
+    }
+}
+
+/// B cannot read that A has joined anew, but hears it.
+#[test]
+fn b_loses_the_store_and_a_starts_again_then_a_owns_and_b_is_not_ready() {
+    play(&cluster(2, "store cut B, crash A at 1400ms"), |o| {
+        assert_eq!((o.members(), o.owner(), o.ready()), ("AB".into(), "A".into(), "A".into()));
+    });
+}
+
+/// The store comes back to one that lives and to one that dies at once: the first was right to think that the other reaches it.
+#[test]
+fn the_store_is_back_for_a_which_then_loses_power_and_b_is_not_blamed() {
+    play(&cluster(2, "store away for 8s, store cut B at 4s, power A at 8800ms"), |o| {
+        assert_eq!(o.owner(), "A");
+    });
+}
+
 #[test]
 fn a_flaps_from_b_then_at_most_one_is_downed_at_a_time_and_both_live_after() {
     for every in ["100ms", "400ms", "1s", "3s"] {

@@ -10,6 +10,8 @@ use super::Raw;
 pub const FILE: &str = "spec.json";
 /// Name of the file beside it, which a server writes when it takes up a driver that an older one has started.
 pub const ANNOUNCED_FILE: &str = "servers.json";
+/// Name of the file there in which a shim that ends without having reached a server says why, for one that comes back.
+pub const LAST_WORD_FILE: &str = "last-word";
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Spec {

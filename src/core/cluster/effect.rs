@@ -100,4 +100,6 @@ pub enum Warning {
     Paused { ms: u64 },
     /// Two nodes say that they are this run of a node.
     TwoSpeakAs { id: NodeId, at: Address },
+    /// A newcomer waits outside: these members do not answer it, and would have it removed again.
+    Unheard { by: Vec<NodeId> },
 }

@@ -11,6 +11,9 @@ pub struct Row {
     /// The observer's membership loop has come this far: a row that does not advance tells of a node that is wedged.
     pub progress: u64,
     pub accused: Vec<NodeId>,
+    /// Those of the accused of whom nothing at all is heard: neither answers nor questions, nor what others pass on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deaf_to: Vec<NodeId>,
     /// How long ago it sent the newest request that the store has answered; none if it never did.
     pub store: Option<Millis>,
 }

@@ -97,6 +97,8 @@ mutations! {
     ReadyWithoutStore,
     /// No node is ready when none reaches the store.
     UnreadyTogether,
+    /// A newcomer joins though members do not hear it who would have it removed again.
+    JoinsUnheard,
 }
 
 /// The one mechanism that is broken in a node; none outside of tests.

@@ -12,6 +12,9 @@ use crate::mutations::{Broken, Mutation};
 use crate::record::{MOST_MEMBERS, Member};
 use crate::settings::Timing;
 
+/// So many accusers make a member unreachable, if so many are heard at all.
+pub const ENOUGH_ACCUSERS: usize = 2;
+
 /// Another member, as this node hears it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Peer {
@@ -119,6 +122,7 @@ impl Reachability {
     /// What an observer says, heard from itself or from another. Whether it changes whom it accuses is told.
     pub fn row(&mut self, observer: &NodeId, mut row: Row, now: Moment) -> bool {
         row.accused.truncate(MOST_MEMBERS);
+        row.deaf_to.truncate(MOST_MEMBERS);
         let Some(peer) = self.peers.get_mut(observer) else { return false };
         match &mut peer.row {
             Some((old, _)) if row.progress < old.progress => false,
@@ -131,7 +135,7 @@ impl Reachability {
                     let then = row.store.map(|ago| Millis(ago.0.saturating_sub(since.0)));
                     row.store = old.store.into_iter().chain(then).min();
                 }
-                let changed = row.accused != old.accused;
+                let changed = row.accused != old.accused || row.deaf_to != old.deaf_to;
                 *old = row;
                 changed
             }
@@ -173,6 +177,21 @@ impl Reachability {
         self.peers.iter().filter(|(_, p)| p.accused).map(|(id, _)| id.clone()).collect()
     }
 
+    /// Those of them of whom nothing at all is heard.
+    pub fn deaf_to(&self, now: Moment, timing: &Timing) -> Vec<NodeId> {
+        let deaf = self.peers.iter().filter(|(_, p)| p.accused && !self.is_fresh(p, now, timing));
+        deaf.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The only one that is heard, if it hears nothing of this node, and does not answer it: the way there is broken. Of two, each is then a
+    /// side of its own, as if no way led back either, or only the one that hears nothing would claim.
+    fn deaf_peer(&self, me: &NodeId, now: Moment, timing: &Timing) -> Option<&NodeId> {
+        let mut fresh = self.peers.iter().filter(|(_, p)| self.is_fresh(p, now, timing));
+        let (Some((id, peer)), None) = (fresh.next(), fresh.next()) else { return None };
+        let deaf = peer.row.as_ref().is_some_and(|(row, _)| row.deaf_to.contains(me));
+        Some(id).filter(|_| deaf && peer.accused)
+    }
+
     /// Rows to pass on: of those that are heard, and that somebody who is heard does not hear.
     pub fn relayed(&self, now: Moment, timing: &Timing) -> Vec<(NodeId, Row)> {
         let heard = |p: &&Peer| self.is_fresh(p, now, timing);
@@ -193,14 +212,17 @@ impl Reachability {
         heard.store.extend(mine.map(|ago| (me.clone(), ago)));
         heard.accusations.extend(self.accused().into_iter().map(|subject| (me.clone(), subject)));
         let mut listened = 1;
+        let deaf = self.deaf_peer(me, now, timing);
         for (id, peer) in &self.peers {
             let Some((row, at)) = peer.row.as_ref().filter(|_| self.is_fresh(peer, now, timing)) else { continue };
-            listened += 1;
+            listened += usize::from(deaf != Some(id));
             heard.store.extend(row.store.map(|ago| (id.clone(), ago + now.since(*at))));
-            let known = |subject: &&NodeId| *subject == me || self.peers.contains_key(*subject);
+            let known = |subject: &&NodeId| {
+                if *subject == me { deaf != Some(id) } else { self.peers.contains_key(*subject) }
+            };
             heard.accusations.extend(row.accused.iter().filter(known).map(|subject| (id.clone(), subject.clone())));
         }
-        let enough = if self.broken.is(Mutation::OneAccuserIsEnough) { 1 } else { 2.min(listened) };
+        let enough = if self.broken.is(Mutation::OneAccuserIsEnough) { 1 } else { ENOUGH_ACCUSERS.min(listened) };
         let mut accusers: BTreeMap<&NodeId, usize> = BTreeMap::new();
         for (_, subject) in &heard.accusations {
             *accusers.entry(subject).or_default() += 1;

@@ -71,7 +71,7 @@ impl Actor for ContextActor {
         if state.ended {
             // Only now that the driver is told too: who waits may be about to end this process.
             for waiter in state.stop_waiters.drain(..) {
-                let _ = waiter.send(());
+                let _ = waiter.send(Ok(()));
             }
             myself.stop(None);
         }

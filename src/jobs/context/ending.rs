@@ -104,7 +104,9 @@ impl State {
             record.state = ContextState::Stopping;
             if let Err(error) = self.shared.records.update_context(&record).await {
                 tracing::error!(context = %record.name, %error, "cannot record that the context stops");
-                self.stop_waiters.clear();
+                for waiter in self.stop_waiters.drain(..) {
+                    let _ = waiter.send(Err(error.failure()));
+                }
                 return;
             }
             self.record = record;

@@ -84,7 +84,7 @@ pub enum ContextMessage {
     },
     Stop {
         force: bool,
-        reply: Option<oneshot::Sender<()>>,
+        reply: Option<oneshot::Sender<Result<(), Failure>>>,
     },
     ReadLog {
         job: String,

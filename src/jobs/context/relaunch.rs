@@ -13,6 +13,7 @@ use crate::core::jobs::{Failure, Outcome};
 use crate::core::supervision::{self, AfterLoss, Fence, Loss, Sight};
 use crate::jobs::kinds;
 use crate::jobs::records::StoreError;
+use crate::ports::Launched;
 use crate::runtime::{clock, random};
 
 type Me = ActorRef<ContextMessage>;
@@ -32,6 +33,7 @@ impl State {
         let Fence::Kill { surely } = supervision::fence(sight, relaunch, self.shared.config.contexts.fence_wait) else {
             return;
         };
+        let gone_shim = self.launched.clone().filter(|_| !shim_alive);
         // Also when its shim is gone: for what that may have left behind.
         let gone = self.kill_driver().await;
         // What took its time in here was no freeze.
@@ -41,15 +43,24 @@ impl State {
         }
         let failure = match self.unable.take() {
             Some(message) => Failure::new("ContextInitError", message),
-            None if !shim_alive => {
-                Failure::new("DriverLost", "the driver's process is gone, and nobody saw how it ended")
-            }
+            None if !shim_alive => Failure::new("DriverLost", self.how_it_ended(gone_shim).await),
             None if relaunch == supervision::Relaunch::AtOnce => {
                 Failure::new("DriverLost", "the driver did not come back, and its context is to be relaunched at once")
             }
             None => Failure::new("DriverLost", "the driver did not come back within contexts.fence-wait"),
         };
         self.lost(me, failure).await;
+    }
+
+    async fn how_it_ended(&self, shim: Option<Launched>) -> String {
+        let how = match &shim {
+            Some(shim) => self.shared.launcher.how_it_ended(shim).await,
+            None => None,
+        };
+        match how {
+            Some(how) => format!("the driver's process is gone: {how}"),
+            None => "the driver's process is gone, and nobody saw how it ended".into(),
+        }
     }
 
     /// The attempt is over: nothing of it runs any more, or whatever does can write nothing here.

@@ -120,7 +120,7 @@ pub struct State {
     pub next_request: u64,
     pub phase: watch::Sender<Phase>,
     pub created: watch::Sender<Option<Result<(), Failure>>>,
-    pub stop_waiters: Vec<oneshot::Sender<()>>,
+    pub stop_waiters: Vec<oneshot::Sender<Result<(), Failure>>>,
     /// What the driver said of why it cannot go on.
     pub unable: Option<String>,
     /// The context is over, but the store did not take it: the next tick tries again.

@@ -131,7 +131,7 @@ async fn a_job_that_comes_while_its_context_ends_ends_with_it_and_a_later_one_is
     // The actor is at work on the end: this job waits for it.
     assert!(scene.handle.run(early));
     scene.launcher.may_go.add_permits(1);
-    tokio::time::timeout(PATIENCE, stopping).await.expect("it stops").unwrap();
+    tokio::time::timeout(PATIENCE, stopping).await.expect("it stops").unwrap().unwrap();
     let early = scene.records.job("early").await.unwrap().unwrap();
     assert_eq!(early.state, JobState::Error);
     assert_eq!(early.failure.unwrap().message, "Context (c) for this job was terminated");

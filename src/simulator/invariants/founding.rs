@@ -1,7 +1,8 @@
-//! Promise: nobody founds who has read a record, or where fences are left; seeds found in their order; nobody takes a cluster over of which somebody
+//! Promise: nobody joins whom members would have removed again; nobody founds who has read a record, or where fences are left; seeds found in their order; nobody takes a cluster over of which somebody
 //! lives and is registered; nobody changes a record whose fence is another.
 
 use doyen_cluster::decision::{Action, Decision};
+use doyen_cluster::reachability::ENOUGH_ACCUSERS;
 
 use crate::invariants::truth::Truth;
 
@@ -23,6 +24,7 @@ pub fn decided(truth: &Truth, now: u64, decision: &Decision, seen: Seen) -> Resu
     match decision.action {
         Action::Found => found(truth, now, decision, seen),
         Action::TakeOver => taken_over(truth, now, decision),
+        Action::Join | Action::Rejoin { .. } => joined(truth, now, decision),
         _ => Ok(()),
     }
 }
@@ -53,6 +55,24 @@ fn found(truth: &Truth, now: u64, decision: &Decision, seen: Seen) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Those who would have it removed again do not let it in.
+fn joined(truth: &Truth, now: u64, decision: &Decision) -> Result<(), String> {
+    let Some(record) = truth.records.get(&decision.view.epoch).or(truth.record.as_ref()) else { return Ok(()) };
+    let (Some(by), window) = (truth.host_of(&decision.by), truth.window()) else { return Ok(()) };
+    let session = truth.timing.session_timeout.0 * 1000;
+    let registered = |host: usize| {
+        let there = &truth.hosts[host];
+        let (cut, ill) = (there.store_cut.recent(now, session), there.ill.recent(now, session));
+        !cut && !ill && there.since + session < now
+    };
+    let unheard = |host: usize| truth.cut(by, host).on_for(now) > window && truth.cut(host, by).on_for(now) > window;
+    let out = truth.living(record).iter().filter(|(_, host)| registered(*host) && unheard(*host)).count();
+    if out < ENOUGH_ACCUSERS || truth.tampered || truth.lies.recent(now, window) {
+        return Ok(());
+    }
+    Err(format!("needless join: {} is not heard by {out} members, who will have it removed", decision.by))
 }
 
 fn taken_over(truth: &Truth, now: u64, decision: &Decision) -> Result<(), String> {

@@ -5,9 +5,10 @@ use doyen_cluster::decision::{Action, Decision};
 use doyen_cluster::ids::NodeId;
 use doyen_cluster::record::{MemberState, Reason, Record};
 
-use crate::invariants::truth::Truth;
+use crate::invariants::truth::{Spell, Truth};
 
 pub fn decided(truth: &Truth, now: u64, decision: &Decision) -> Result<(), String> {
+    of_two(truth, now, decision)?;
     let next = match &decision.action {
         Action::MoveOwner { to } => to,
         Action::Remove { members, owner } if !decision.view.owner.as_ref().is_some_and(|o| members.contains(o)) => {
@@ -27,6 +28,36 @@ pub fn decided(truth: &Truth, now: u64, decision: &Decision) -> Result<(), Strin
     needless(truth, now, decision, owner, by)
         .and_then(|()| if relieved { hasty(truth, now, owner, by) } else { Ok(()) })
         .map_err(|why| format!("{why}; {decision}"))
+}
+
+/// Of two that do not hear each other any more, be it one way or both, and else are well, the owner is not removed.
+fn of_two(truth: &Truth, now: u64, decision: &Decision) -> Result<(), String> {
+    let (Action::Remove { members, .. }, Some(record)) = (&decision.action, &truth.record) else { return Ok(()) };
+    let t = &truth.timing;
+    let all_up = record.members.iter().all(|member| member.state == MemberState::Up);
+    // Two that notice it one after the other need some of the delay for that.
+    let told = t.arbiter_delay >= t.heartbeat.times(3);
+    if record.epoch != decision.view.epoch || record.members.len() != 2 || !all_up || !told || truth.tampered {
+        return Ok(());
+    }
+    let owner = record.owner.as_ref().filter(|owner| members.contains(owner));
+    let (Some(host), Some(by)) = (owner.and_then(|id| truth.host_of(id)), truth.host_of(&decision.by)) else {
+        return Ok(());
+    };
+    let (cut, way, back) = (truth.cut(host, by), truth.link(host, by), truth.link(by, host));
+    let quiet = cut.on_for(now) + truth.window();
+    let at_once = |spell: &Spell| spell.on && spell.began == cut.changed && spell.changed == cut.changed;
+    let well = |host: usize| {
+        let there = &truth.hosts[host];
+        let disturbed = there.ill.recent(now, quiet) || there.store_bad.recent(now, quiet) || there.drifts;
+        !disturbed && there.since + quiet < now
+    };
+    let same = truth.record_since + quiet < now && !truth.lies.recent(now, quiet);
+    let only_cut = cut.on && at_once(way) && (!back.recent(now, quiet) || at_once(back));
+    if only_cut && same && well(host) && well(by) {
+        return Err(format!("wrong side: the owner reaches the store, and is preferred; {decision}"));
+    }
+    Ok(())
 }
 
 fn needless(truth: &Truth, now: u64, decision: &Decision, owner: &NodeId, by: usize) -> Result<(), String> {

@@ -41,10 +41,14 @@ fn needless(truth: &Truth, now: u64, record: &Record, by: usize, id: &NodeId) ->
     let was = |id: &NodeId| truth.host_of(id).or_else(|| truth.ended.get(id).map(|(_, host)| *host));
     let others = || record.members.iter().filter_map(|member| was(&member.id));
     let accusers = others().filter(|other| *other != host && !truth.good_between(now, *other, host, window)).count();
-    let deaf = others().filter(|other| *other != by).all(|other| {
-        let there = &truth.hosts[other];
-        there.id.is_none() || there.ill.recent(now, window) || truth.link(other, by).recent(now, window)
-    });
+    let hears = |other: &usize| {
+        let there = &truth.hosts[*other];
+        !(there.id.is_none() || there.ill.recent(now, window) || truth.link(*other, by).recent(now, window))
+    };
+    // One that it hears may itself hear nothing of it.
+    let mut heard = others().filter(|other| *other != by).filter(hears);
+    let one_way = |other: usize| truth.link(by, other).recent(now, window);
+    let deaf = heard.next().is_none_or(one_way) && heard.next().is_none();
     if accusers >= 2 || deaf || truth.hosts[by].ill.recent(now, window) {
         return Ok(());
     }

@@ -51,7 +51,11 @@ fn ready(truth: &Truth, now: u64, process: &Seen) -> Result<(), String> {
     }
     // A clock that stood still makes what is old look new.
     let ran = |host: HostNo| !truth.hosts[host].ill.recent(now, window);
-    if !process.ready && living.iter().all(|(_, host)| cut(*host) && ran(*host)) {
+    // Who has just ended may have reached it, and is believed to until that is too long ago.
+    let ended = record.members.iter().filter_map(|member| truth.ended.get(&member.id));
+    let lately = ended.filter(|(at, _)| at + bound > now).map(|(_, host)| *host);
+    let mut reached_it = living.iter().map(|(_, host)| *host).chain(lately).filter(|host| !(cut(*host) && ran(*host)));
+    if !process.ready && reached_it.next().is_none() {
         return Err(format!("wrongly unready: nobody reaches the store, host {} no more than others", process.host));
     }
     Ok(())

@@ -157,6 +157,28 @@ fn alone(draft: &mut Draft, node: HostNo) {
     draft.strike(Fault::Crash { node, never: false });
 }
 
+/// From the beginning on each of the first seeds cannot found: it has no store, is cut off, stands still, or is not there.
+pub fn first_seeds(plan: &mut Plan, unable: usize, heal_ms: u64, random: &mut Random) {
+    for node in 0..unable {
+        let until_ms = random.between(heal_ms / 2, heal_ms);
+        let mut draft = Draft { plan, at_ms: 0, until_ms };
+        match random.below(6) {
+            0..=2 => draft.strike_for_a_while(Fault::StoreCut { node }, Fault::StoreMend { node }),
+            3 => {
+                let others = (0..draft.plan.hosts.len()).filter(|other| *other != node);
+                let links = both_ways(&others.map(|other| (node, other)).collect::<Vec<_>>());
+                draft.strike_for_a_while(Fault::Cut { links: links.clone(), rejecting: false }, Fault::Mend { links });
+                draft.strike_for_a_while(Fault::StoreCut { node }, Fault::StoreMend { node });
+            }
+            4 => {
+                draft.at_ms = draft.plan.hosts[node].start_ms.unwrap_or(0) + random.below(500);
+                freeze(&mut draft, node, random);
+            }
+            _ => draft.plan.hosts[node].start_ms = Some(until_ms),
+        }
+    }
+}
+
 /// The oldest leaves, and another cannot reach the store.
 fn without_heir(draft: &mut Draft, node: HostNo) {
     draft.until_ms = draft.at_ms + 12_000;

@@ -21,6 +21,7 @@ pub fn plan(seed: u64) -> Plan {
         3 => quiet(seed, &mut random, faults::any),
         9 => quiet(seed, &mut random, faults::coming_and_going),
         10 => quiet(seed, &mut random, faults::with_hands),
+        7 => forming(seed, &mut random),
         _ => several(seed, &mut random),
     }
 }
@@ -61,7 +62,7 @@ fn single(seed: u64, random: &mut Random) -> Plan {
 
 /// Whether what nodes do in this seed follows from a few faults alone, so that it tells more than noise.
 pub fn is_telling(seed: u64) -> bool {
-    matches!(seed % KINDS, 0 | 3 | 6 | 9 | 10)
+    matches!(seed % KINDS, 0 | 3 | 6 | 7 | 9 | 10)
 }
 
 /// A few faults on good ways: what nodes do then follows from the faults alone.
@@ -88,6 +89,30 @@ fn quiet(seed: u64, random: &mut Random, add: fn(&mut Plan, u64, u64, &mut Rando
     plan
 }
 
+/// A cluster is to form, and the first of its seeds cannot found it.
+fn forming(seed: u64, random: &mut Random) -> Plan {
+    let nodes = random.pick(&[2, 2, 3, 3, 4, 5]);
+    let mut plan = configuration(seed, nodes, random);
+    plan.noise = Noise::default();
+    plan.store = if random.chance(700) { StoreNoise::default() } else { plan.store };
+    plan.seeds = random.between(2, nodes as u64) as usize;
+    let turn_ms = plan.timing.seed_timeout.0;
+    for host in &mut plan.hosts {
+        host.start_ms = Some(random.below(turn_ms));
+    }
+    let unable = random.between(1, plan.seeds as u64 - 1) as usize;
+    let heal_ms = turn_ms * (unable as u64 + 1) + random.between(2000, 20_000);
+    faults::first_seeds(&mut plan, unable, heal_ms, random);
+    if random.chance(500) {
+        let at_ms = random.below(heal_ms);
+        faults::any(&mut plan, at_ms, heal_ms, random);
+    }
+    plan.faults.sort_by_key(|timed| timed.at_ms);
+    plan.heal_ms = Some(heal_ms);
+    finish(&mut plan, random);
+    plan
+}
+
 fn configuration(seed: u64, nodes: usize, random: &mut Random) -> Plan {
     let mut plan = Plan::calm(seed, nodes);
     let together = random.chance(400);
@@ -104,7 +129,7 @@ fn configuration(seed: u64, nodes: usize, random: &mut Random) -> Plan {
         // A host that only joins when a fault starts it.
         plan.hosts[nodes - 1].start_ms = None;
     }
-    if random.chance(25) && nodes > 2 {
+    if random.chance(60) && nodes > 2 {
         plan.hosts[nodes - 1].name = plan.hosts[nodes - 2].name.clone();
     }
     if random.chance(300) {

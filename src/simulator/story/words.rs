@@ -239,6 +239,10 @@ fn warned(warning: &Warning, names: &Names) -> String {
         Warning::FencesLeft { highest } => format!("warns: there are fences up to term {highest}, and no record"),
         Warning::Paused { ms } => format!("notices that it stood still for {}", super::seconds(super::signed(*ms))),
         Warning::TwoSpeakAs { id, .. } => format!("warns: two nodes say that they are {}", names.short(id)),
+        Warning::Unheard { by } => {
+            let by: Vec<String> = by.iter().map(|id| names.short(id)).collect();
+            format!("stays outside: it is not heard by {}", by.join(" and "))
+        }
     }
 }
 

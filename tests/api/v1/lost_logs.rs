@@ -90,7 +90,11 @@ async fn a_driver_that_ended_without_a_server_leaves_the_log_to_the_next() {
     let (_, place) = server.end().await;
     eventually("an end of the driver", || async { place.processes().is_empty() }).await;
     let server = Server::at(place, &listen, &settings);
-    assert_eq!(server.ended(&id).await["status"], "ERROR");
+    let ended = server.ended(&id).await;
+    assert_eq!(ended["status"], "ERROR");
+    let told =
+        "the driver's process is gone: it ended itself, as no server was reached for 10 s (contexts.orphan-timeout)";
+    assert!(ended.to_string().contains(told), "{ended}");
     assert_eq!(log(&server, &id, "").await, "try 1\n");
     server.nothing_is_left().await;
 }

@@ -10,6 +10,7 @@ use crate::ids::{Address, Moment, NodeId};
 use crate::membership::standing::is_registered;
 use crate::message::{Rejection, Said};
 use crate::mutations::Mutation;
+use crate::reachability::ENOUGH_ACCUSERS;
 use crate::record::{MOST_MEMBERS, Member, Record};
 use crate::settings::Settings;
 use crate::store::Reading;
@@ -62,6 +63,10 @@ pub enum Course {
         reaching: BTreeSet<NodeId>,
     },
     TakeOver,
+    /// It is welcome, but so many members do not answer it that they would have it removed again.
+    Unheard {
+        by: Vec<NodeId>,
+    },
     /// Somebody tells of a newer record than was read.
     ReadAgain,
     GiveUp(Exit),
@@ -170,13 +175,31 @@ impl Situation<'_> {
             welcome = true;
             reaching.extend(told.iter().cloned());
         }
+        let unheard: Vec<NodeId> =
+            others.iter().filter(|member| self.is_silent(member, reading)).map(|member| member.id.clone()).collect();
+        // There is no room in any case.
+        let full = namesake.is_none() && record.members.len() >= MOST_MEMBERS;
+        let regardless = full || self.settings.broken.is(Mutation::JoinsUnheard);
+        if welcome && unheard.len() >= ENOUGH_ACCUSERS && !regardless {
+            return if self.has_asked() { Course::Unheard { by: unheard } } else { Course::Wait };
+        }
         if welcome {
             return Course::Join { instead_of: namesake.map(|n| n.id.clone()), reaching };
         }
-        // Everyone gets time to answer before nobody's answer counts.
-        let asked = self.now.since(self.asking_since) >= self.settings.timing.heartbeat.times(4);
         let all_gone = others.iter().all(|member| self.is_gone(member, reading));
-        if all_gone && (asked || self.settings.exclusive_store) { Course::TakeOver } else { Course::Wait }
+        if all_gone && (self.has_asked() || self.settings.exclusive_store) { Course::TakeOver } else { Course::Wait }
+    }
+
+    /// Everyone gets time to answer before nobody's answer counts.
+    fn has_asked(&self) -> bool {
+        self.now.since(self.asking_since) >= self.settings.timing.heartbeat.times(4)
+    }
+
+    /// It does not answer, and as far as can be known it lives.
+    fn is_silent(&self, member: &Member, reading: &Reading) -> bool {
+        let answers =
+            matches!(self.contacts.at(&member.address), Some(Contact::Answered { by, .. }) if *by == member.id);
+        !answers && !self.is_gone(member, reading)
     }
 
     /// Whether that run of a node has certainly ended, or cannot come back as a member before it has read the record.

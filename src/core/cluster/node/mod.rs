@@ -89,6 +89,9 @@ pub struct Node {
     stored_at: Option<Moment>,
     /// Since when it has reached the store without a gap.
     stored_since: Moment,
+    /// When one that has read a later record than this node, and is not in this node's, had last reached the store.
+    #[serde(default)]
+    ahead_stored: Option<Moment>,
     /// When the store had answered for the first time.
     first_answer: Option<Moment>,
     /// Since when there is no record; none if there is one, or if it is not known.
@@ -141,6 +144,7 @@ impl Node {
             known_since: now,
             stored_at: None,
             stored_since: now,
+            ahead_stored: None,
             first_answer: None,
             absent_since: None,
             pending: None,

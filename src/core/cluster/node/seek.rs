@@ -3,7 +3,7 @@
 use super::request::Change;
 use super::{Life, Node};
 use crate::decision::{Action, Because};
-use crate::effect::{Effect, Exit};
+use crate::effect::{Effect, Exit, Warning};
 use crate::ids::Millis;
 use crate::membership::seeking::{Course, Situation};
 use crate::record::Record;
@@ -55,6 +55,7 @@ impl Node {
                 self.confirm = true;
                 self.look_now();
             }
+            Course::Unheard { by } => self.warn(Warning::Unheard { by }),
             Course::GiveUp(exit) => self.exit(exit),
             Course::Found => {
                 let by = self.by();

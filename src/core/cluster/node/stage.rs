@@ -194,7 +194,7 @@ impl Stage {
         let (from, store) = (from.clone(), *store);
         let is_member = self.record.as_ref().is_some_and(|stored| stored.record.contains(&from));
         self.progress += 1;
-        let row = Row { progress: self.progress, accused: self.accuse.clone(), store };
+        let row = Row { progress: self.progress, accused: self.accuse.clone(), deaf_to: Vec::new(), store };
         let gossip = Gossip { epoch: Epoch(0), row, relayed: Vec::new() };
         let body = match message.body {
             Body::Ping { number, .. } => Body::Pong { number, gossip },

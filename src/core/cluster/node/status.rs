@@ -18,7 +18,10 @@ impl Node {
     /// say that they are degraded; else every proxy would drop every node.
     fn status(&self) -> Status {
         let store_reached = self.view.reaching.contains(self.id());
-        let other_reaches = self.view.reaching.iter().any(|id| id != self.id() && !self.view.unreachable.contains(id));
+        let fresh = self.settings.timing.store_fresh();
+        let ahead_reaches = self.ahead_stored.is_some_and(|at| self.now.since(at) <= fresh);
+        let member_reaches = self.view.reaching.iter().any(|id| id != self.id() && !self.view.unreachable.contains(id));
+        let other_reaches = member_reaches || ahead_reaches;
         let subjects = self.view.accusations.iter().map(|(_, subject)| subject);
         let broken = self.settings.broken;
         let regardless = broken.is(Mutation::ReadyWithoutStore);

@@ -74,8 +74,10 @@ impl Node {
     }
 
     fn gossip(&self) -> Gossip {
-        let row = Row { progress: self.progress, accused: self.reach.accused(), store: self.stored_ago() };
-        Gossip { epoch: self.epoch(), row, relayed: self.reach.relayed(self.now, &self.settings.timing) }
+        let timing = &self.settings.timing;
+        let (accused, deaf_to) = (self.reach.accused(), self.reach.deaf_to(self.now, timing));
+        let row = Row { progress: self.progress, accused, deaf_to, store: self.stored_ago() };
+        Gossip { epoch: self.epoch(), row, relayed: self.reach.relayed(self.now, timing) }
     }
 
     pub(super) fn stored_ago(&self) -> Option<Millis> {
@@ -144,6 +146,7 @@ impl Node {
         self.told_of(gossip.epoch, cluster_id);
         // A run that is no member says nothing of others: it may have been removed, and speak from the past.
         if !self.record().is_some_and(|record| record.contains(from)) {
+            self.notice_ahead(&gossip, cluster_id);
             return;
         }
         let mut changed = self.reach.row(from, gossip.row, self.now);
@@ -152,6 +155,15 @@ impl Node {
         }
         if changed && self.life.has_record() {
             self.look_around();
+        }
+    }
+
+    /// One that this node does not know has read a later record: it has joined since, if this node cannot read that.
+    fn notice_ahead(&mut self, gossip: &Gossip, cluster_id: Option<&ClusterId>) {
+        let ours = self.record().map(|record| &record.cluster_id);
+        if cluster_id.is_some() && cluster_id == ours && gossip.epoch > self.epoch() {
+            let at = gossip.row.store.map(|ago| self.now - ago);
+            self.ahead_stored = self.ahead_stored.max(at);
         }
     }
 

@@ -118,7 +118,7 @@ fn another_process_has_this_runs_name_and_number() {
 fn a_node_that_lies_about_its_run_is_told_of_and_not_listened_to() {
     let mut stage = member_b();
     let liar = NodeId::new("b", 1);
-    let row = Row { progress: 9, accused: vec![id("a")], store: None };
+    let row = Row { progress: 9, accused: vec![id("a")], deaf_to: Vec::new(), store: None };
     let gossip = Gossip { epoch: Epoch(1), row, relayed: Vec::new() };
     let message = crate::message::Message {
         from: liar,
@@ -134,7 +134,7 @@ fn a_node_that_lies_about_its_run_is_told_of_and_not_listened_to() {
 #[test]
 fn what_a_run_says_that_was_removed_counts_for_nothing() {
     let mut stage = second_of(&["a", "b", "c"]);
-    let row = Row { progress: u64::MAX, accused: vec![id("a"), id("c")], store: None };
+    let row = Row { progress: u64::MAX, accused: vec![id("a"), id("c")], deaf_to: Vec::new(), store: None };
     let relayed = vec![(NodeId::new("a", 7), row.clone()), (id("c"), row.clone())];
     let gossip = Gossip { epoch: Epoch(1), row, relayed };
     stage.hear(&NodeId::new("c", 7), Body::Ping { number: 1, to: id("b"), gossip });
@@ -146,7 +146,7 @@ fn ten_thousand_messages_at_once_cost_ten_thousand_answers_and_one_look() {
     let mut stage = second_of(&["a", "b", "c"]);
     stage.effects.clear();
     for number in 0..10_000 {
-        let row = Row { progress: 100_000 + number, accused: Vec::new(), store: None };
+        let row = Row { progress: 100_000 + number, accused: Vec::new(), deaf_to: Vec::new(), store: None };
         let gossip = Gossip { epoch: Epoch(1), row, relayed: Vec::new() };
         stage.hear(&id("c"), Body::Ping { number, to: id("b"), gossip });
     }

@@ -169,7 +169,8 @@ fn what_others_pass_on_of_a_member_does_not_age_twice() {
     let (now, timing) = (crate::ids::Moment(10_000), crate::settings::Timing::default());
     let mut reach = crate::reachability::Reachability::default();
     reach.follow(&record(&["a", "b"]).members, &id("b"), now, &timing);
-    let row = |ago| crate::message::Row { progress: 7, accused: Vec::new(), store: Some(Millis(ago)) };
+    let row =
+        |ago| crate::message::Row { progress: 7, accused: Vec::new(), deaf_to: Vec::new(), store: Some(Millis(ago)) };
     reach.row(&id("a"), row(10), now);
     for later in [200, 400, 600] {
         reach.row(&id("a"), row(10 + later), now + Millis(later));
@@ -193,7 +194,8 @@ fn an_owner_that_is_heard_again_and_reaches_the_store_keeps_the_singleton() {
     // The owner falls silent for this node alone, until it is not fresh any more.
     stage.alive.remove(&id("a"));
     stage.pass(Millis(1200));
-    let row = crate::message::Row { progress: 1_000_000, accused: Vec::new(), store: Some(Millis(800)) };
+    let row =
+        crate::message::Row { progress: 1_000_000, accused: Vec::new(), deaf_to: Vec::new(), store: Some(Millis(800)) };
     let gossip = crate::message::Gossip { epoch: crate::ids::Epoch(0), row, relayed: Vec::new() };
     stage.now = stage.now + Millis(1);
     stage.hear(&id("a"), crate::message::Body::Ping { number: 1, to: id("b"), gossip });

@@ -165,7 +165,7 @@ fn a_newcomer_answers_heartbeats_before_it_knows_that_it_has_joined() {
     stage.pass(Millis(100));
     let gossip = crate::message::Gossip {
         epoch: crate::ids::Epoch(1),
-        row: crate::message::Row { progress: 1, accused: Vec::new(), store: None },
+        row: crate::message::Row { progress: 1, accused: Vec::new(), deaf_to: Vec::new(), store: None },
         relayed: Vec::new(),
     };
     stage.effects.clear();
@@ -224,7 +224,7 @@ fn an_answer_to_a_ping_of_an_earlier_run_proves_nothing() {
     stage.pass(Millis(3000));
     let earlier = NodeId { name: id("a").name, incarnation: crate::ids::Incarnation(77) };
     for number in 0..100 {
-        let row = crate::message::Row { progress: 1, accused: Vec::new(), store: None };
+        let row = crate::message::Row { progress: 1, accused: Vec::new(), deaf_to: Vec::new(), store: None };
         let gossip = crate::message::Gossip { epoch: crate::ids::Epoch(1), row, relayed: Vec::new() };
         stage.hear(&earlier, crate::message::Body::Pong { number, gossip });
     }
@@ -235,7 +235,7 @@ fn an_answer_to_a_ping_of_an_earlier_run_proves_nothing() {
 fn what_was_told_to_an_earlier_run_is_not_listened_to() {
     let mut stage = newcomer_after("c", &record(&["a", "b"]), &["a"], 1000);
     assert!(stage.is(Life::Member));
-    let row = crate::message::Row { progress: 1, accused: vec![id("a")], store: None };
+    let row = crate::message::Row { progress: 1, accused: vec![id("a")], deaf_to: Vec::new(), store: None };
     let gossip = crate::message::Gossip { epoch: crate::ids::Epoch(1), row, relayed: Vec::new() };
     stage.hear(&id("b"), crate::message::Body::Ping { number: 1, to: id("c"), gossip });
     accuses_nobody(&stage);
