@@ -7,6 +7,7 @@ pub mod config;
 pub mod core;
 pub mod http;
 pub mod jobs;
+pub mod maintenance;
 pub mod ports;
 pub mod runtime;
 pub mod service;

@@ -1,6 +1,7 @@
 //! The `doyen` program, and the only wiring.
 
 mod node;
+mod stores;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
     {
         return doyen::shim::run(Path::new(directory));
     }
-    cli::main(Roles { server, shim })
+    cli::main(Roles { server, shim, store: stores::run })
 }
 
 fn shim(args: &ShimArgs) -> Exit {
@@ -86,6 +87,8 @@ fn failure(error: &StartError) -> Failure {
             let exit = if error.is_of_configuration() { Exit::ConfigInvalid } else { Exit::ServerFailed };
             Failure::new(exit, error.to_string()).hint("see `zookeeper` in the configuration")
         }
+        StartError::HalfImported { .. } => Failure::new(Exit::ServerFailed, with_causes(error))
+            .hint("`doyen store import` of the same file goes on; or begin with an empty store"),
         StartError::Other(error) => Failure::new(Exit::ServerFailed, format!("{error:#}")),
     }
 }

@@ -6,26 +6,25 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use doyen::adapters::archives::StoredArchives;
-use doyen::adapters::blobs::ObjectBinaryStore;
 use doyen::adapters::data_files::LocalDataFiles;
-use doyen::adapters::embedded::EmbeddedStore;
 use doyen::adapters::embedded::data_dir::DataDir;
 use doyen::adapters::outbound::HttpOutbound;
 use doyen::adapters::process::ProcessLauncher;
 use doyen::adapters::users_file::{UsersFile, UsersFileError};
-use doyen::adapters::zookeeper::{Options, Owner, ZooKeeperStore};
-use doyen::config::{Binaries, Config, Metadata, Tls};
+use doyen::config::{Binaries, Config, Tls};
 use doyen::http;
 use doyen::jobs::callbacks::{Callbacks, Secrets};
 use doyen::jobs::context::Shared;
 use doyen::jobs::supervisor::stop_and_wait;
 use doyen::jobs::{ActiveJobs, Contexts, Records, Retention};
-use doyen::ports::{BinaryStore, MetaStore, Outbound, UserDirectory};
+use doyen::ports::{BinaryStore, Outbound, UserDirectory};
 use doyen::runtime::tls;
 use doyen::service::{Parts, Service};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+
+use crate::stores;
 
 /// Why the node did not start; each has an exit code of its own.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +39,8 @@ pub enum StartError {
     Users(#[from] UsersFileError),
     #[error(transparent)]
     ZooKeeper(#[from] doyen::adapters::zookeeper::OpenError),
+    #[error("an import into {place} has not come to its end")]
+    HalfImported { place: String },
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
 }
@@ -139,8 +140,14 @@ async fn build(
     users: Option<Arc<dyn UserDirectory>>,
     serving: watch::Receiver<bool>,
 ) -> Result<(Service, Contexts), StartError> {
-    let records = Records::new(metadata(config, data_dir).await?);
-    let blobs: Arc<dyn BinaryStore> = binaries(config, data_dir).await.context("cannot open the binaries")?;
+    let meta = stores::metadata(config, data_dir).await?;
+    stores::refuse_half_import(&meta).await?;
+    let records = Records::new(meta.store);
+    let blobs = stores::binaries(config, data_dir).await.context("cannot open the binaries")?;
+    if config.store.binaries != Binaries::Local {
+        tokio::spawn(Arc::clone(&blobs).keep_swept());
+    }
+    let blobs: Arc<dyn BinaryStore> = blobs;
     let outbound: Arc<dyn Outbound> = Arc::new(HttpOutbound::new(config.security.clone()));
     let data = LocalDataFiles::open(&data_dir.data()).context("cannot open the data files")?;
     let program = std::env::current_exe().context("cannot find the own program")?;
@@ -181,48 +188,6 @@ async fn build(
         retention,
     };
     Ok((Service::new(parts), contexts))
-}
-
-async fn metadata(config: &Config, data_dir: &DataDir) -> Result<Arc<dyn MetaStore>, StartError> {
-    if config.store.metadata == Metadata::Embedded {
-        let store = EmbeddedStore::open(&data_dir.meta(), config.store.cache_bytes);
-        return Ok(Arc::new(store.context("cannot open the metadata")?));
-    }
-    if data_dir.meta().exists() {
-        tracing::warn!(file = %data_dir.meta().display(), "its records are not used: `store.metadata` is \"zookeeper\"");
-    }
-    let settings = &config.zookeeper;
-    let auth = settings.auth_file.as_ref().map(|file| {
-        let read = std::fs::read_to_string(file).map(|auth| auth.trim().to_owned());
-        read.with_context(|| format!("cannot read `zookeeper.auth-file` {}", file.display()))
-    });
-    let owner = Owner::of(data_dir.root(), &config.node.name).context("cannot give the data directory an identity")?;
-    let options = Options {
-        servers: settings.servers.clone(),
-        chroot: settings.chroot.clone(),
-        session_timeout: settings.session_timeout,
-        commit_timeout: settings.commit_timeout,
-        auth: auth.transpose()?,
-        owner: Some(owner),
-    };
-    Ok(Arc::new(ZooKeeperStore::open(options).await?))
-}
-
-async fn binaries(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<ObjectBinaryStore>> {
-    let store = match config.store.binaries {
-        Binaries::Local => return Ok(Arc::new(ObjectBinaryStore::open_local(&data_dir.blobs())?)),
-        Binaries::Shared => {
-            let directory = config.store.shared.directory.as_deref().context("`store.shared.directory` is not set")?;
-            let place = || format!("store.shared.directory is {}", directory.display());
-            ObjectBinaryStore::open_shared(directory).with_context(place)?
-        }
-        Binaries::Hdfs => ObjectBinaryStore::open_hdfs(&config.store.hdfs).await?,
-    };
-    // While the metadata is in the data directory, nobody else knows what refers to these binaries.
-    store.claim(&data_dir.id()?).await?;
-    let store = Arc::new(store);
-    tokio::spawn(Arc::clone(&store).keep_swept());
-    Ok(store)
 }
 
 /// Where drivers on this machine reach a listener, which may listen everywhere.

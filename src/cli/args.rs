@@ -86,6 +86,9 @@ pub enum Command {
     /// Tokens, which programs use instead of passwords.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Look after the stores of a server that does not run: check, repair, count, export, import.
+    #[command(subcommand)]
+    Store(StoreCommand),
 }
 
 #[derive(Debug, Default, Args)]
@@ -402,6 +405,80 @@ pub enum TokenCommand {
     List,
     /// Make a token good for nothing.
     Revoke { id: String },
+}
+
+/// Whose stores.
+#[derive(Debug, Default, Args)]
+pub struct StorePlace {
+    /// The server's configuration [default: doyen.toml, if it is there]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the server keeps everything (node.data-dir)
+    #[arg(long, value_name = "DIRECTORY")]
+    pub data_dir: Option<String>,
+    /// Any key of the configuration
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl StorePlace {
+    pub fn server(&self) -> ServerArgs {
+        let Self { config, data_dir, set } = self;
+        ServerArgs { config: config.clone(), data_dir: data_dir.clone(), set: set.clone(), ..ServerArgs::default() }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Read everything, and say what is wrong, a line each; exit code 9 if something is.
+    Check {
+        /// Repair what is safe to repair: entries of indexes are added or deleted, records and content are not
+        #[arg(long)]
+        repair: bool,
+        /// Do not read the content of binaries, results and logs
+        #[arg(long)]
+        no_content: bool,
+        #[command(flatten)]
+        place: StorePlace,
+    },
+    /// Tell how much the store holds, by kind.
+    Stats {
+        #[command(flatten)]
+        place: StorePlace,
+    },
+    /// Write all records and content into a file, from which another store is filled.
+    Export {
+        /// A new file; - is stdout
+        file: PathBuf,
+        /// Also with contexts that live and jobs that have not ended: without their drivers, as a restart of the machine leaves them
+        #[arg(long)]
+        as_lost: bool,
+        #[command(flatten)]
+        place: StorePlace,
+    },
+    /// Fill an empty store from a file. Said again after it was broken off, it goes on.
+    Import {
+        /// The file of an export; - is stdin
+        file: PathBuf,
+        #[command(flatten)]
+        place: StorePlace,
+    },
+}
+
+impl StoreCommand {
+    pub fn place(&self) -> &StorePlace {
+        match self {
+            Self::Check { place, .. }
+            | Self::Stats { place }
+            | Self::Export { place, .. }
+            | Self::Import { place, .. } => place,
+        }
+    }
+
+    /// Whether it is of use where no store is yet.
+    pub fn makes_store(&self) -> bool {
+        matches!(self, Self::Import { .. })
+    }
 }
 
 #[derive(Debug, Args)]

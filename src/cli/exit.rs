@@ -14,6 +14,7 @@ pub enum Exit {
     ServerError = 6,
     TimedOut = 7,
     OutcomeUnknown = 8,
+    StoreUnsound = 9,
     ConfigInvalid = 64,
     AddressUnavailable = 65,
     DataDirInUse = 66,
@@ -23,7 +24,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Ok,
         Self::Failed,
         Self::Usage,
@@ -33,6 +34,7 @@ impl Exit {
         Self::ServerError,
         Self::TimedOut,
         Self::OutcomeUnknown,
+        Self::StoreUnsound,
         Self::ConfigInvalid,
         Self::AddressUnavailable,
         Self::DataDirInUse,
@@ -56,6 +58,7 @@ impl Exit {
             Self::ServerError => "the server failed, or has no room (5xx)",
             Self::TimedOut => "the time of --timeout is over; the job goes on",
             Self::OutcomeUnknown => "the connection broke after a change was sent: it may have happened or not",
+            Self::StoreUnsound => "something in the store is wrong (store check)",
             Self::ConfigInvalid => "server, config check: the configuration is invalid",
             Self::AddressUnavailable => "server: the address cannot be listened on",
             Self::DataDirInUse => "server: another server uses the data directory",

@@ -17,6 +17,7 @@ mod progress;
 mod replay;
 mod secrets;
 mod simulate;
+mod store;
 mod timeline;
 mod token;
 mod user;
@@ -26,9 +27,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-pub use args::{Cli, Command, ConfigCommand, ServerArgs, ShimArgs};
+pub use args::{Cli, Command, ConfigCommand, ServerArgs, ShimArgs, StoreCommand};
 pub use exit::Exit;
 pub use failure::{Failure, note};
+pub use store::{look_at_file, run as store};
 
 use answer::text;
 use client::{Answer, Client, Trust};
@@ -39,6 +41,8 @@ use output::print;
 pub struct Roles {
     pub server: fn(&ServerArgs) -> Exit,
     pub shim: fn(&ShimArgs) -> Exit,
+    /// Opens the stores of a configuration for `doyen store`.
+    pub store: fn(bool, &StoreCommand) -> Result<Exit, Failure>,
 }
 
 /// Reads the arguments of this process and does what they say.
@@ -61,6 +65,7 @@ fn run(cli: &Cli, roles: Roles) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Server(args) => return Ok((roles.server)(args)),
         Command::Shim(args) => return Ok((roles.shim)(args)),
+        Command::Store(command) => return (roles.store)(cli.json, command),
         Command::Config(ConfigCommand::Default) => print(crate::config::reference())?,
         Command::Config(ConfigCommand::Check(args)) => {
             user::check(&args.load()?)?;

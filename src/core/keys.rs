@@ -5,6 +5,38 @@ use super::queue::Priority;
 /// Written once when a data directory is made.
 pub const STORE_ID: &str = "store-id";
 
+/// Exists while an import into the store is not complete: no server serves it then.
+pub const STORE_IMPORT: &str = "store-import";
+
+/// What stands before the first `/` of each key that this version writes, or the whole key. Of other families this version knows
+/// nothing: `doyen store` exports and imports them as they are.
+pub const FAMILIES: [&str; 19] = [
+    "attachments",
+    "binaries",
+    "binary-uses",
+    "context-names",
+    "contexts",
+    "contexts-live",
+    "idempotency",
+    "idempotency-times",
+    "job-callbacks",
+    "job-configs",
+    "job-queue",
+    "job-results",
+    "job-timelines",
+    "jobs",
+    "jobs-active",
+    "jobs-ended",
+    "outbox",
+    STORE_IMPORT,
+    "tokens",
+];
+
+/// The family of a key.
+pub fn family(key: &str) -> &str {
+    key.split_once('/').map_or(key, |(family, _)| family)
+}
+
 pub const JOBS: &str = "jobs/";
 pub const JOBS_ACTIVE: &str = "jobs-active/";
 pub const BINARIES: &str = "binaries/";

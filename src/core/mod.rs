@@ -4,6 +4,7 @@ pub mod access;
 pub mod binaries;
 pub mod callbacks;
 pub use doyen_cluster as cluster;
+pub mod consistency;
 pub mod contexts;
 pub mod events;
 pub mod hocon;

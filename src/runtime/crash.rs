@@ -63,8 +63,11 @@ pub const WRITES: &[&str] = &[
     "driver-start",
 ];
 
+/// Commits of `doyen store`, which no server makes.
+pub const TOOLS: &[&str] = &["store-import-begin", "store-import", "store-import-end", "store-repair"];
+
 pub fn is_known(name: &str) -> bool {
-    COMMITS.contains(&name) || FIRST_START.contains(&name) || WRITES.contains(&name)
+    [COMMITS, FIRST_START, WRITES, TOOLS].iter().any(|names| names.contains(&name))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,6 +18,7 @@ mod retention;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod stop;
+mod store;
 mod supervise;
 mod tls;
 mod v1;

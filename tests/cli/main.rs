@@ -8,6 +8,7 @@ mod context;
 mod job;
 mod servers;
 mod simulate;
+mod store;
 mod support;
 mod token;
 mod user;

@@ -4,7 +4,7 @@ use crate::tokens::{Token, tokens};
 use crate::{none, tree};
 
 /// Each room and what it may use.
-const DOORS: [(&str, &[&str]); 13] = [
+const DOORS: [(&str, &[&str]); 14] = [
     ("core", &[]),
     ("runtime", &[]),
     ("api", &["core"]),
@@ -15,14 +15,15 @@ const DOORS: [(&str, &[&str]); 13] = [
     ("jobs", &["core", "api", "ports", "runtime", "cluster", "config"]),
     ("service", &["core", "api", "ports", "runtime", "cluster", "jobs", "config"]),
     ("http", &["service", "api", "runtime", "config", "core"]),
-    ("cli", &["api", "config", "core", "service", "runtime", "simulator"]),
+    ("maintenance", &["core", "ports", "runtime", "jobs"]),
+    ("cli", &["api", "config", "core", "service", "runtime", "simulator", "maintenance"]),
     ("shim", &["api", "config", "runtime"]),
     // A package of its own, which sees the package of core/cluster.
     ("simulator", &[]),
 ];
 
 /// Files that see every room: the list of rooms, and the wiring.
-const HALLS: [&str; 3] = ["src/lib.rs", "src/main.rs", "src/node.rs"];
+const HALLS: [&str; 4] = ["src/lib.rs", "src/main.rs", "src/node.rs", "src/stores.rs"];
 
 /// Crates and modules that read a clock, do IO, or wait: not in `core`.
 const IMPURE: [&str; 9] =

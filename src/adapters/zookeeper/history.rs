@@ -33,6 +33,10 @@ impl History {
         self.oldest + self.entries.len() as u64 - 1
     }
 
+    pub(super) fn number_of_entries(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(super) fn revision(&self) -> Revision {
         Revision(self.entries.back().expect("never empty").newest)
     }

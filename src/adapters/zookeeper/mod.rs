@@ -28,6 +28,7 @@ use self::link::{Link, Trouble};
 use self::load::{FORMAT, Found};
 pub use self::owner::Owner;
 use self::paths::Paths;
+pub use self::plan::MAX_BYTES as MAX_COMMIT_BYTES;
 use self::plan::MAX_BYTES;
 use crate::ports::{Changes, Commit, CommitError, Entry, MetaStore, Precondition, ReadError, Revision};
 use crate::runtime::{clock, random};
@@ -146,6 +147,11 @@ impl ZooKeeperStore {
             }
         }
         Err(OpenError::Unreadable { chroot: chroot(), reason: "it is made and deleted all the time".into() })
+    }
+
+    /// Those that the view knows of: of keys, the log, and what stands above them.
+    pub fn znodes(&self) -> usize {
+        self.shared.read().znodes()
     }
 
     /// Afterwards the view holds what was answered to anybody before. It waits for a commit that is impossible, and which only

@@ -8,7 +8,7 @@ use super::state::{Effects, State};
 use crate::ports::{Commit, Precondition, Revision, Write};
 
 /// ZooKeeper drops the connection of who sends more than 1 MiB.
-pub(super) const MAX_BYTES: usize = 900_000;
+pub const MAX_BYTES: usize = 900_000;
 /// Commits in one transaction.
 pub(super) const MAX_COMMITS: usize = 512;
 /// What an operation takes beside its path and value.

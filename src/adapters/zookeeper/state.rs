@@ -30,6 +30,10 @@ impl State {
         self.values.contains_key(key) || self.strays.contains(key)
     }
 
+    pub(super) fn znodes(&self) -> usize {
+        self.values.len() + self.strays.len() + self.parents.len() + self.history.number_of_entries()
+    }
+
     pub(super) fn get(&self, key: &str) -> Option<Entry> {
         self.values.get_key_value(key).map(entry)
     }

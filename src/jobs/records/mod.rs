@@ -10,6 +10,7 @@ mod queue;
 mod retention;
 mod timelines;
 mod tokens;
+mod tools;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use crate::runtime::crash::{self, Side};
 pub use holds::Hold;
 pub use retention::{Settled, Trimmed};
 pub use timelines::After;
+pub use tools::ImportRecord;
 
 pub use idempotency::{Claim, Claims};
 

@@ -1,0 +1,96 @@
+//! What may be wrong in a store, and how it is repaired.
+
+/// Kinds of what may be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A record or a key that does not parse.
+    Unreadable,
+    /// A record that stands under the key of another.
+    Misplaced,
+    /// An index lacks a record.
+    MissingEntry,
+    /// An index names what is not there, or is not so.
+    DanglingEntry,
+    /// A record, or a part of one, that another needs.
+    MissingRecord,
+    /// Something that belongs to a record that is not there.
+    Orphan,
+    /// Content that a record refers to.
+    MissingContent,
+    /// Content that is not what was uploaded.
+    DamagedContent,
+    /// An import that did not come to its end.
+    HalfImported,
+}
+
+impl Kind {
+    pub const ALL: [Self; 9] = [
+        Self::Unreadable,
+        Self::Misplaced,
+        Self::MissingEntry,
+        Self::DanglingEntry,
+        Self::MissingRecord,
+        Self::Orphan,
+        Self::MissingContent,
+        Self::DamagedContent,
+        Self::HalfImported,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Misplaced => "misplaced",
+            Self::MissingEntry => "missing-entry",
+            Self::DanglingEntry => "dangling-entry",
+            Self::MissingRecord => "missing-record",
+            Self::Orphan => "orphan",
+            Self::MissingContent => "missing-content",
+            Self::DamagedContent => "damaged-content",
+            Self::HalfImported => "half-imported",
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub kind: Kind,
+    /// Of the entry, or `blob <hash>`.
+    pub key: String,
+    pub wrong: String,
+    /// For users.
+    pub means: &'static str,
+    /// `None` when nothing that is safe would help.
+    pub repair: Option<Repair>,
+}
+
+/// One commit: all of it happens, or nothing, and only if the entries that were looked at are as they were.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repair {
+    pub does: &'static str,
+    /// At which version each entry was seen; `None` is one that was not there.
+    pub seen: Vec<(String, Option<u64>)>,
+    /// Values to put; `None` is one to delete.
+    pub writes: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Repair {
+    pub(super) fn new(does: &'static str) -> Self {
+        Self { does, seen: Vec::new(), writes: Vec::new() }
+    }
+
+    pub(super) fn seen(mut self, key: &str, version: Option<u64>) -> Self {
+        self.seen.push((key.to_owned(), version));
+        self
+    }
+
+    pub(super) fn put(mut self, key: &str, value: Vec<u8>) -> Self {
+        self.writes.push((key.to_owned(), Some(value)));
+        self
+    }
+
+    pub(super) fn delete(mut self, key: &str) -> Self {
+        self.writes.push((key.to_owned(), None));
+        self
+    }
+}

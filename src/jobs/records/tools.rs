@@ -1,0 +1,65 @@
+//! Commits of `doyen store`: an import in parts, and repairs. No server is at work on the store then.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Records, StoreError, Versioned, put};
+use crate::core::consistency::Repair;
+use crate::core::keys;
+use crate::ports::{Commit, Precondition, Revision, Write};
+
+/// What stands under `store-import` while an import is not complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ImportRecord {
+    /// Of the export: only the same goes on.
+    pub export: String,
+    /// Wall clock, milliseconds since the epoch.
+    pub began_ms: i64,
+}
+
+impl Records {
+    /// The import that is not complete, if there is one.
+    pub async fn half_import(&self) -> Result<Option<ImportRecord>, StoreError> {
+        Ok(self.get(keys::STORE_IMPORT).await?.map(|found: Versioned<ImportRecord>| found.record))
+    }
+
+    /// From now on no server serves the store. Conflict: it is not empty.
+    pub async fn begin_import(&self, import: &ImportRecord) -> Result<(), StoreError> {
+        let preconditions = vec![Precondition::NoneUnder(String::new())];
+        let writes = vec![put(keys::STORE_IMPORT.to_owned(), import)];
+        self.commit("store-import-begin", Commit { preconditions, writes }).await?;
+        Ok(())
+    }
+
+    /// Adds entries as they were exported. Conflict: the import is over.
+    pub async fn add_imported(&self, entries: Vec<(String, Bytes)>) -> Result<(), StoreError> {
+        let preconditions = vec![Precondition::Exists(keys::STORE_IMPORT.to_owned())];
+        let writes = entries.into_iter().map(|(key, value)| Write::Put(key, value)).collect();
+        self.commit("store-import", Commit { preconditions, writes }).await?;
+        Ok(())
+    }
+
+    /// All is there: servers may serve it.
+    pub async fn end_import(&self) -> Result<(), StoreError> {
+        let preconditions = vec![Precondition::Exists(keys::STORE_IMPORT.to_owned())];
+        let writes = vec![Write::Delete(keys::STORE_IMPORT.to_owned())];
+        self.commit("store-import-end", Commit { preconditions, writes }).await?;
+        Ok(())
+    }
+
+    /// Conflict: what was wrong is no longer as it was seen.
+    pub async fn repair(&self, repair: &Repair) -> Result<(), StoreError> {
+        let preconditions = repair.seen.iter().map(|(key, version)| match version {
+            Some(version) => Precondition::At(key.clone(), Revision(*version)),
+            None => Precondition::Absent(key.clone()),
+        });
+        let writes = repair.writes.iter().map(|(key, value)| match value {
+            Some(value) => Write::Put(key.clone(), Bytes::copy_from_slice(value)),
+            None => Write::Delete(key.clone()),
+        });
+        let commit = Commit { preconditions: preconditions.collect(), writes: writes.collect() };
+        self.commit("store-repair", commit).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,186 @@
+//! Reads all of a store, and tells what is wrong with it; repairs what is safe to repair, when it is told to.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use futures::StreamExt;
+
+use super::{BlobScan, Progress, Scan, Stores, ToolError};
+use crate::core::consistency::{Around, Contents, Finding, Kind, Step, Stored, judge};
+use crate::core::keys;
+use crate::jobs::StoreError;
+use crate::ports::{BlobError, BlobReader, Entry};
+
+#[derive(Debug, Clone, Copy)]
+pub struct CheckOptions {
+    /// Repair what can be.
+    pub repair: bool,
+    /// Read all content, and verify its hash.
+    pub content: bool,
+}
+
+/// What became of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repaired {
+    /// Nobody asked, or nothing that is safe would help.
+    No,
+    Yes,
+    /// It was no longer as it was seen.
+    Changed,
+}
+
+/// What was read, and what of it was wrong.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    pub entries: u64,
+    pub blobs: u64,
+    pub blob_bytes: u64,
+    /// Blobs that nothing was seen to refer to, and their bytes; retention removes them.
+    pub unreferenced: u64,
+    pub unreferenced_bytes: u64,
+    /// Keys of families that this version does not know, by family.
+    pub unknown: BTreeMap<String, u64>,
+    pub findings: BTreeMap<Kind, u64>,
+    pub repaired: u64,
+    /// Findings that would be repaired with `repair`.
+    pub repairable: u64,
+}
+
+impl Checked {
+    pub fn wrong(&self) -> u64 {
+        self.findings.values().sum()
+    }
+
+    pub fn is_sound(&self) -> bool {
+        self.wrong() == self.repaired
+    }
+}
+
+struct Checker<'a> {
+    stores: &'a Stores,
+    options: CheckOptions,
+    contents: Contents,
+    checked: Checked,
+    tell: &'a mut (dyn FnMut(&Finding, Repaired) -> io::Result<()> + Send),
+}
+
+/// Tells each finding as it comes.
+///
+/// # Errors
+/// When a store cannot be read or written, or `tell` fails.
+pub async fn check(
+    stores: &Stores,
+    options: CheckOptions,
+    tell: &mut (dyn FnMut(&Finding, Repaired) -> io::Result<()> + Send),
+    progress: Progress<'_>,
+) -> Result<Checked, ToolError> {
+    let mut checker = Checker { stores, options, contents: Contents::default(), checked: Checked::default(), tell };
+    let damaged = checker.contents(progress).await?;
+    let mut scan = Scan::new(&*stores.meta);
+    loop {
+        let page = scan.page().await?;
+        if page.is_empty() {
+            break;
+        }
+        for entry in page {
+            checker.checked.entries += 1;
+            checker.entry(entry).await?;
+        }
+    }
+    for (sha256, wrong) in damaged {
+        if checker.contents.is_referenced(&sha256) {
+            continue;
+        }
+        let (key, means) = (format!("blob {sha256}"), "nothing is seen to refer to it; retention removes it");
+        checker.told(&Finding { kind: Kind::DamagedContent, key, wrong, means, repair: None }).await?;
+    }
+    let Checker { contents, mut checked, .. } = checker;
+    (checked.blobs, checked.blob_bytes) = contents.total();
+    (checked.unreferenced, checked.unreferenced_bytes) = contents.unreferenced();
+    Ok(checked)
+}
+
+impl Checker<'_> {
+    /// Blobs that are damaged, and why.
+    async fn contents(&mut self, progress: Progress<'_>) -> Result<Vec<(String, String)>, ToolError> {
+        let mut damaged = Vec::new();
+        let mut scan = BlobScan::new(&*self.stores.blobs);
+        loop {
+            let page = scan.page().await?;
+            if page.is_empty() {
+                return Ok(damaged);
+            }
+            for blob in page {
+                self.contents.add(&blob.sha256, blob.size_bytes);
+                if !self.options.content {
+                    continue;
+                }
+                match self.verify(&blob.sha256, blob.size_bytes, progress).await {
+                    Ok(()) => {}
+                    Err(BlobError::Damaged { why, .. }) => {
+                        self.contents.set_damaged(&blob.sha256);
+                        damaged.push((blob.sha256, why));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+
+    async fn verify(&self, sha256: &str, size_bytes: u64, progress: Progress<'_>) -> Result<(), BlobError> {
+        if size_bytes == 0 {
+            // Nothing is read of what is empty, so nothing would be noticed.
+            let why = || format!("it is empty, and {sha256} is not the hash of that");
+            let damaged = || BlobError::Damaged { sha256: sha256.to_owned(), why: why() };
+            return if sha256 == EMPTY { Ok(()) } else { Err(damaged()) };
+        }
+        let (mut content, _): (BlobReader, u64) = self.stores.blobs.read(sha256, 0, None).await?;
+        while let Some(chunk) = content.next().await.transpose()? {
+            progress(chunk.len() as u64);
+        }
+        Ok(())
+    }
+
+    async fn entry(&mut self, entry: Entry) -> Result<(), ToolError> {
+        let stored = Stored { version: entry.version.0, value: entry.value };
+        let mut around = Around::default();
+        loop {
+            match judge(&entry.key, &stored, &around, &mut self.contents) {
+                Step::Read(asked) => {
+                    for key in asked {
+                        let found = self.stores.meta.get(&key).await?;
+                        around.add(key, found.map(|found| Stored { version: found.version.0, value: found.value }));
+                    }
+                }
+                Step::Told(findings) => {
+                    for finding in findings {
+                        self.told(&finding).await?;
+                    }
+                    return Ok(());
+                }
+                Step::Unknown => {
+                    *self.checked.unknown.entry(keys::family(&entry.key).to_owned()).or_default() += 1;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn told(&mut self, finding: &Finding) -> Result<(), ToolError> {
+        *self.checked.findings.entry(finding.kind).or_default() += 1;
+        let repaired = match &finding.repair {
+            Some(repair) if self.options.repair => match self.stores.records().repair(repair).await {
+                Ok(()) => Repaired::Yes,
+                Err(StoreError::Conflict(_)) => Repaired::Changed,
+                Err(error) => return Err(error.into()),
+            },
+            _ => Repaired::No,
+        };
+        self.checked.repairable += u64::from(finding.repair.is_some());
+        self.checked.repaired += u64::from(repaired == Repaired::Yes);
+        (self.tell)(finding, repaired).map_err(ToolError::Output)
+    }
+}
+
+/// SHA-256 of nothing.
+const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

@@ -1,0 +1,177 @@
+//! Fills an empty store from a file. A mark keeps servers away from what is not complete, and says which file goes on.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::frames::{FormatError, Frame, FrameReader, Header};
+use super::{Progress, Stores, ToolError};
+use crate::jobs::Records;
+use crate::jobs::records::ImportRecord;
+use crate::runtime::clock;
+
+/// Of one commit: less than any store takes.
+const BATCH_BYTES: usize = 256 * 1024;
+const BATCH: usize = 250;
+/// Of the file.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// What a store may add to an entry, beside its key and value.
+const OVERHEAD_BYTES: usize = 4096;
+
+/// What an import found and did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    pub blobs: u64,
+    pub entries: u64,
+    /// Of these, what an import before had left there.
+    pub blobs_there: u64,
+    pub entries_there: u64,
+    pub resumed: bool,
+}
+
+/// What is imported.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    /// Read twice, so that nothing is written of one that is not whole.
+    File(&'a Path),
+    Stdin,
+}
+
+type Input = Box<dyn BufRead + Send>;
+
+impl Source<'_> {
+    fn open(self) -> Result<Input, FormatError> {
+        match self {
+            Self::Stdin => Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, std::io::stdin()))),
+            Self::File(path) => {
+                let file = File::open(path).map_err(FormatError::Io)?;
+                Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, file)))
+            }
+        }
+    }
+}
+
+/// Imports the source, or goes on with it.
+///
+/// # Errors
+/// When the store is not empty, the source is not whole, or something cannot be read or written. Said again with the same source, it
+/// goes on where it was.
+pub async fn import(stores: &Stores, source: Source<'_>, progress: Progress<'_>) -> Result<Imported, ToolError> {
+    let (mut reader, header) = FrameReader::new(source.open()?)?;
+    let resumed = look(stores, &header).await?;
+    if matches!(source, Source::File(_)) {
+        verify(stores, &mut reader, progress)?;
+        (reader, _) = FrameReader::new(source.open()?)?;
+    }
+    let records = stores.records();
+    if !resumed {
+        records.begin_import(&ImportRecord { export: header.id, began_ms: clock::unix_ms() }).await?;
+    }
+    let imported = Imported { resumed, ..Imported::default() };
+    let mut import = Import { stores, records, imported, batch: Vec::new(), batch_bytes: 0 };
+    loop {
+        let before = reader.at();
+        match reader.frame()? {
+            Frame::Blob { sha256, size_bytes } => import.blob(&mut reader, &sha256, size_bytes).await?,
+            Frame::Entry { key, value } => import.entry(key, value.into()).await?,
+            Frame::End => break,
+        }
+        progress(reader.at() - before);
+    }
+    import.flush().await?;
+    import.records.end_import().await?;
+    Ok(import.imported)
+}
+
+/// Whether the store holds a part of this import already; else it is empty.
+async fn look(stores: &Stores, header: &Header) -> Result<bool, ToolError> {
+    let place = stores.meta_place.clone();
+    match stores.records().half_import().await? {
+        Some(import) if import.export == header.id => return Ok(true),
+        Some(_) => return Err(ToolError::OtherImport { place }),
+        None => {}
+    }
+    match stores.meta.range("", None, false, 1).await?.first() {
+        Some(entry) => Err(ToolError::NotEmpty { place, example: entry.key.clone() }),
+        None => Ok(false),
+    }
+}
+
+/// Whether the rest of a file is whole, and fits. Writes nothing.
+fn verify(stores: &Stores, reader: &mut FrameReader<Input>, progress: Progress<'_>) -> Result<(), ToolError> {
+    loop {
+        let before = reader.at();
+        match reader.frame()? {
+            Frame::Blob { .. } => while reader.chunk()?.is_some() {},
+            Frame::Entry { key, value } => fits(stores, &key, value.len())?,
+            Frame::End => return Ok(()),
+        }
+        progress(reader.at() - before);
+    }
+}
+
+fn fits(stores: &Stores, key: &str, value_bytes: usize) -> Result<(), ToolError> {
+    let (size_bytes, limit_bytes) = (key.len() + value_bytes, stores.commit_bytes.saturating_sub(OVERHEAD_BYTES));
+    if size_bytes <= limit_bytes {
+        return Ok(());
+    }
+    Err(ToolError::TooLarge { key: key.to_owned(), size_bytes, limit_bytes, place: stores.meta_place.clone() })
+}
+
+struct Import<'a> {
+    stores: &'a Stores,
+    records: Records,
+    imported: Imported,
+    batch: Vec<(String, Bytes)>,
+    batch_bytes: usize,
+}
+
+impl Import<'_> {
+    /// Content that is there with its size is as it was published: by its hash.
+    async fn blob(&mut self, reader: &mut FrameReader<Input>, sha256: &str, size_bytes: u64) -> Result<(), ToolError> {
+        self.imported.blobs += 1;
+        if self.stores.blobs.size(sha256).await? == Some(size_bytes) {
+            while reader.chunk()?.is_some() {}
+            self.imported.blobs_there += 1;
+            return Ok(());
+        }
+        let mut writer = self.stores.blobs.create().await?;
+        while let Some(chunk) = reader.chunk()? {
+            writer.write(chunk.into()).await?;
+        }
+        writer.finish(Some(sha256)).await?;
+        Ok(())
+    }
+
+    async fn entry(&mut self, key: String, value: Bytes) -> Result<(), ToolError> {
+        self.imported.entries += 1;
+        fits(self.stores, &key, value.len())?;
+        if self.imported.resumed
+            && let Some(there) = self.stores.meta.get(&key).await?
+        {
+            if there.value != value {
+                return Err(ToolError::Differs { key });
+            }
+            self.imported.entries_there += 1;
+            return Ok(());
+        }
+        let bytes = key.len() + value.len();
+        if self.batch.len() >= BATCH || self.batch_bytes + bytes > BATCH_BYTES {
+            self.flush().await?;
+        }
+        self.batch_bytes += bytes;
+        self.batch.push((key, value));
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), ToolError> {
+        self.batch_bytes = 0;
+        let batch = std::mem::take(&mut self.batch);
+        if !batch.is_empty() {
+            self.records.add_imported(batch).await?;
+        }
+        Ok(())
+    }
+}

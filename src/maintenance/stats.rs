@@ -1,0 +1,82 @@
+//! How much a store holds, by kind.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{BlobScan, Scan, Stores, ToolError};
+use crate::core::consistency::{Around, Contents, Step, Stored, judge};
+use crate::core::jobs::JobRecord;
+use crate::core::keys;
+
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FamilyStats {
+    pub number: u64,
+    /// Of keys and values.
+    pub bytes: u64,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Stats {
+    /// By what stands before the first `/` of their keys.
+    pub records: BTreeMap<String, FamilyStats>,
+    pub jobs: BTreeMap<String, u64>,
+    /// When the oldest and the newest of the jobs were submitted, milliseconds since the epoch.
+    pub oldest_job_ms: Option<i64>,
+    pub newest_job_ms: Option<i64>,
+    pub blobs: FamilyStats,
+    /// Of these, what nothing is seen to refer to.
+    pub unreferenced_blobs: FamilyStats,
+    pub znodes: Option<usize>,
+}
+
+/// Reads all records, and no content.
+///
+/// # Errors
+/// When a store cannot be read.
+pub async fn stats(stores: &Stores) -> Result<Stats, ToolError> {
+    let mut stats = Stats { znodes: stores.znodes, ..Stats::default() };
+    let mut contents = Contents::default();
+    let mut blobs = BlobScan::new(&*stores.blobs);
+    loop {
+        let page = blobs.page().await?;
+        if page.is_empty() {
+            break;
+        }
+        page.iter().for_each(|blob| contents.add(&blob.sha256, blob.size_bytes));
+    }
+    let mut scan = Scan::new(&*stores.meta);
+    loop {
+        let page = scan.page().await?;
+        if page.is_empty() {
+            break;
+        }
+        for entry in page {
+            let family = stats.records.entry(keys::family(&entry.key).to_owned()).or_default();
+            family.number += 1;
+            family.bytes += (entry.key.len() + entry.value.len()) as u64;
+            if entry.key.starts_with(keys::JOBS)
+                && let Ok(job) = serde_json::from_slice::<JobRecord>(&entry.value)
+            {
+                *stats.jobs.entry(job.state.name().to_owned()).or_default() += 1;
+                let (oldest, newest) = (stats.oldest_job_ms, stats.newest_job_ms);
+                stats.oldest_job_ms = Some(oldest.map_or(job.started_ms, |ms| ms.min(job.started_ms)));
+                stats.newest_job_ms = Some(newest.map_or(job.started_ms, |ms| ms.max(job.started_ms)));
+            }
+            refer(&entry.key, Stored { version: entry.version.0, value: entry.value }, &mut contents);
+        }
+    }
+    let of = |(number, bytes)| FamilyStats { number, bytes };
+    (stats.blobs, stats.unreferenced_blobs) = (of(contents.total()), of(contents.unreferenced()));
+    Ok(stats)
+}
+
+/// Notes the content that an entry refers to. What stands around it does not matter for that.
+fn refer(key: &str, stored: Stored, contents: &mut Contents) {
+    let mut around = Around::default();
+    while let Step::Read(asked) = judge(key, &stored, &around, contents) {
+        asked.into_iter().for_each(|key| around.add(key, None));
+    }
+}

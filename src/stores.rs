@@ -1,0 +1,126 @@
+//! Opens the stores of a configuration: for a server, and for `doyen store`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use doyen::adapters::blobs::ObjectBinaryStore;
+use doyen::adapters::embedded::data_dir::{DataDir, DataDirError};
+use doyen::adapters::embedded::{self, EmbeddedStore};
+use doyen::adapters::zookeeper::{self, Options, Owner, ZooKeeperStore};
+use doyen::cli::{self, Exit, Failure, StoreCommand};
+use doyen::config::{Binaries, Config, Metadata};
+use doyen::jobs::Records;
+use doyen::maintenance::Stores;
+use doyen::ports::MetaStore;
+
+use crate::node::StartError;
+
+/// The metadata, and what only one kind of it has.
+pub struct Meta {
+    pub store: Arc<dyn MetaStore>,
+    commit_bytes: usize,
+    znodes: Option<usize>,
+    place: String,
+}
+
+pub async fn metadata(config: &Config, data_dir: &DataDir) -> Result<Meta, StartError> {
+    let file = data_dir.meta();
+    if config.store.metadata == Metadata::Embedded {
+        let store = EmbeddedStore::open(&file, config.store.cache_bytes).context("cannot open the metadata")?;
+        let place = file.display().to_string();
+        return Ok(Meta { store: Arc::new(store), commit_bytes: embedded::MAX_COMMIT_BYTES, znodes: None, place });
+    }
+    if file.exists() {
+        tracing::warn!(file = %file.display(), "its records are not used: `store.metadata` is \"zookeeper\"");
+    }
+    let settings = &config.zookeeper;
+    let auth = settings.auth_file.as_ref().map(|file| {
+        let read = std::fs::read_to_string(file).map(|auth| auth.trim().to_owned());
+        read.with_context(|| format!("cannot read `zookeeper.auth-file` {}", file.display()))
+    });
+    let owner = Owner::of(data_dir.root(), &config.node.name).context("cannot give the data directory an identity")?;
+    let options = Options {
+        servers: settings.servers.clone(),
+        chroot: settings.chroot.clone(),
+        session_timeout: settings.session_timeout,
+        commit_timeout: settings.commit_timeout,
+        auth: auth.transpose()?,
+        owner: Some(owner),
+    };
+    let store = ZooKeeperStore::open(options).await?;
+    let (znodes, place) = (Some(store.znodes()), format!("{} in ZooKeeper", settings.chroot));
+    Ok(Meta { store: Arc::new(store), commit_bytes: zookeeper::MAX_COMMIT_BYTES, znodes, place })
+}
+
+pub async fn binaries(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<ObjectBinaryStore>> {
+    let store = match config.store.binaries {
+        Binaries::Local => return Ok(Arc::new(ObjectBinaryStore::open_local(&data_dir.blobs())?)),
+        Binaries::Shared => {
+            let directory = config.store.shared.directory.as_deref().context("`store.shared.directory` is not set")?;
+            let place = || format!("store.shared.directory is {}", directory.display());
+            ObjectBinaryStore::open_shared(directory).with_context(place)?
+        }
+        Binaries::Hdfs => ObjectBinaryStore::open_hdfs(&config.store.hdfs).await?,
+    };
+    // While the metadata is in the data directory, nobody else knows what refers to these binaries.
+    store.claim(&data_dir.id()?).await?;
+    Ok(Arc::new(store))
+}
+
+/// # Errors
+/// When an import into the store has not come to its end.
+pub async fn refuse_half_import(meta: &Meta) -> Result<(), StartError> {
+    match Records::new(Arc::clone(&meta.store)).half_import().await {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) => Err(StartError::HalfImported { place: meta.place.clone() }),
+        Err(error) => Err(anyhow::anyhow!(error).context("cannot read the metadata").into()),
+    }
+}
+
+/// `doyen store`.
+pub fn run(json: bool, command: &StoreCommand) -> Result<Exit, Failure> {
+    let config = command.place().server().load()?;
+    cli::look_at_file(command)?;
+    // Fails only when there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, format!("cannot start: {error}")))?;
+    runtime.block_on(async {
+        let data_dir = data_dir(&config, command)?;
+        let stores = open(&config, &data_dir).await.map_err(|error| crate::failure(&error))?;
+        cli::store(json, command, &stores).await
+    })
+}
+
+fn data_dir(config: &Config, command: &StoreCommand) -> Result<DataDir, Failure> {
+    let path: &Path = &config.node.data_dir;
+    if !command.makes_store() {
+        let meta = path.join("meta.redb");
+        let lacks =
+            if path.is_dir() { (config.store.metadata == Metadata::Embedded).then_some(&*meta) } else { Some(path) };
+        if let Some(lacking) = lacks.filter(|lacking| !lacking.exists()) {
+            let failure = Failure::new(Exit::DataDirUnusable, format!("there is no {}", lacking.display()));
+            return Err(
+                failure.hint("name the configuration of the server with --config, or its directory with --data-dir")
+            );
+        }
+    }
+    DataDir::open(path).map_err(|error| match error {
+        DataDirError::InUse { .. } => Failure::new(Exit::DataDirInUse, error.to_string())
+            .hint("stop that server first (SIGTERM leaves its drivers running, SIGINT stops them too)"),
+        error => crate::failure(&error.into()),
+    })
+}
+
+async fn open(config: &Config, data_dir: &DataDir) -> Result<Stores, StartError> {
+    let meta = metadata(config, data_dir).await?;
+    let blobs = binaries(config, data_dir).await.context("cannot open the binaries")?;
+    let blobs_place = match config.store.binaries {
+        Binaries::Local => data_dir.blobs().display().to_string(),
+        Binaries::Shared => config.store.shared.directory.clone().unwrap_or_default().display().to_string(),
+        Binaries::Hdfs => format!("{} in HDFS", config.store.hdfs.path),
+    };
+    let Meta { store, commit_bytes, znodes, place } = meta;
+    Ok(Stores { meta: store, blobs, meta_place: place, blobs_place, commit_bytes, znodes })
+}

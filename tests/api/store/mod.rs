@@ -1,0 +1,6 @@
+//! `doyen store`, on what real servers with real jobs have left.
+
+mod broken;
+mod damage;
+mod day;
+mod moves;
