@@ -89,6 +89,7 @@ fn failure(error: &StartError) -> Failure {
         }
         StartError::HalfImported { .. } => Failure::new(Exit::ServerFailed, with_causes(error))
             .hint("`doyen store import` of the same file goes on; or begin with an empty store"),
+        StartError::Away(_) => Failure::new(Exit::ServerFailed, error.to_string()),
         StartError::Other(error) => Failure::new(Exit::ServerFailed, format!("{error:#}")),
     }
 }

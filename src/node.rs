@@ -2,7 +2,9 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use doyen::adapters::archives::StoredArchives;
@@ -16,13 +18,15 @@ use doyen::http;
 use doyen::jobs::callbacks::{Callbacks, Secrets};
 use doyen::jobs::context::Shared;
 use doyen::jobs::supervisor::stop_and_wait;
-use doyen::jobs::{ActiveJobs, Contexts, Records, Retention};
-use doyen::ports::{BinaryStore, Outbound, UserDirectory};
+use doyen::jobs::{ActiveJobs, Contexts, History, Records, Retention};
+use doyen::ports::{BinaryStore, MetaStore, Outbound, UserDirectory};
 use doyen::runtime::tls;
 use doyen::service::{Parts, Service};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::stores;
 
@@ -41,9 +45,28 @@ pub enum StartError {
     ZooKeeper(#[from] doyen::adapters::zookeeper::OpenError),
     #[error("an import into {place} has not come to its end")]
     HalfImported { place: String },
+    /// The store of binaries does not answer; it may later.
+    #[error("cannot open the binaries: {0}")]
+    Away(String),
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
 }
+
+impl StartError {
+    /// Trying again as it is configured may help.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::ZooKeeper(error) => !error.is_of_configuration(),
+            Self::Away(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Between two tries to open a store: the first time, and at most.
+const STORE_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+/// A store that takes longer to be opened lets probes wait no longer.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM or SIGINT. SIGTERM leaves the drivers running, for the server that is started next; SIGINT (Ctrl-C)
 /// stops them too.
@@ -59,8 +82,16 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         .map_err(|source| StartError::Listen { address: config.http.listen, source })?;
     let address = listener.local_addr().context("the listener has no address")?;
 
+    let waiting = Waiting::new(&listener, &config, secure.clone());
+    let stores = tokio::select! {
+        stores = open_stores(&config, &data_dir, waiting) => stores?,
+        // Nothing is begun yet. Drivers of an earlier server are left as they are.
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     let (stop, serving) = watch::channel(true);
-    let (service, contexts) = build(&config, &data_dir, address, users, serving.clone()).await?;
+    let (service, contexts) = build(&config, &data_dir, stores, address, users, serving.clone()).await?;
+    tokio::spawn(service.clone().watch_stores());
     let server = tokio::spawn({
         let (settings, service) = (config.http.clone(), service.clone());
         let open = config.security.users_file.is_none();
@@ -133,21 +164,99 @@ fn scheme(config: &Config) -> &'static str {
     if config.tls.certificate.is_some() { "https" } else { "http" }
 }
 
+/// Answers for a server that cannot work yet.
+struct Waiting<'a> {
+    listener: &'a TcpListener,
+    config: &'a Config,
+    secure: Option<http::Secure>,
+    /// Why it waits, for anybody who asks; how it is told to end; and its task: once it has begun.
+    serving: Option<(watch::Sender<String>, watch::Sender<bool>, JoinHandle<()>)>,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(listener: &'a TcpListener, config: &'a Config, secure: Option<http::Secure>) -> Self {
+        Self { listener, config, secure, serving: None }
+    }
+
+    /// On the same socket: what is not accepted by then, the server accepts later.
+    fn because(&mut self, why: &str) -> Result<(), StartError> {
+        if let Some((reason, ..)) = &self.serving {
+            reason.send_replace(why.into());
+            return Ok(());
+        }
+        let socket = self.listener.as_fd().try_clone_to_owned().context("cannot wait for the stores")?;
+        let listener = TcpListener::from_std(socket.into()).context("cannot wait for the stores")?;
+        let ((reason, why), (stop, serving)) = (watch::channel(why.to_owned()), watch::channel(true));
+        let (settings, secure) = (self.config.http.clone(), self.secure.clone());
+        let open = self.config.security.users_file.is_none();
+        let task = async move { http::serve(listener, http::waiting(why), &settings, secure, open, serving).await };
+        self.serving = Some((reason, stop, tokio::spawn(task)));
+        Ok(())
+    }
+
+    async fn end(self) {
+        if let Some((_, stop, mut task)) = self.serving {
+            stop.send_replace(false);
+            // It answers at once, so there is little under way; who reads slowly does not hold up the start.
+            if timeout(SOON, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+    }
+}
+
+type Stores = (Arc<dyn MetaStore>, Arc<dyn BinaryStore>);
+
+/// Opens them in turn.
+async fn open_stores(config: &Config, data_dir: &DataDir, mut waiting: Waiting<'_>) -> Result<Stores, StartError> {
+    let meta = async || stores::metadata(config, data_dir).await;
+    let meta = patiently(&mut waiting, "the metadata store", meta).await?;
+    stores::refuse_half_import(&meta).await?;
+    let blobs = async || stores::binaries(config, data_dir).await;
+    let blobs = patiently(&mut waiting, "the store of binaries", blobs).await?;
+    waiting.end().await;
+    if config.store.binaries != Binaries::Local {
+        tokio::spawn(Arc::clone(&blobs).keep_swept());
+    }
+    Ok((meta.store, blobs))
+}
+
+/// Waits for a store that is away, so that nothing has to start this process again and again meanwhile; what is configured
+/// wrongly ends it. Probes are answered soon, however long one try takes.
+async fn patiently<T>(
+    waiting: &mut Waiting<'_>,
+    store: &str,
+    open: impl AsyncFn() -> Result<T, StartError>,
+) -> Result<T, StartError> {
+    let mut pause = STORE_AGAIN.0;
+    loop {
+        let mut opening = std::pin::pin!(open());
+        let opened = match timeout(SOON, &mut opening).await {
+            Ok(opened) => opened,
+            Err(_) => {
+                waiting.because(&format!("{store} has not answered yet"))?;
+                opening.await
+            }
+        };
+        match opened {
+            Err(error) if error.is_passing() => tracing::warn!(%error, "a store is away; trying again"),
+            opened => return opened,
+        }
+        waiting.because(&format!("{store} does not answer"))?;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(STORE_AGAIN.1);
+    }
+}
+
 async fn build(
     config: &Config,
     data_dir: &DataDir,
+    (meta, blobs): Stores,
     address: SocketAddr,
     users: Option<Arc<dyn UserDirectory>>,
     serving: watch::Receiver<bool>,
 ) -> Result<(Service, Contexts), StartError> {
-    let meta = stores::metadata(config, data_dir).await?;
-    stores::refuse_half_import(&meta).await?;
-    let records = Records::new(meta.store);
-    let blobs = stores::binaries(config, data_dir).await.context("cannot open the binaries")?;
-    if config.store.binaries != Binaries::Local {
-        tokio::spawn(Arc::clone(&blobs).keep_swept());
-    }
-    let blobs: Arc<dyn BinaryStore> = blobs;
+    let records = Records::new(meta).over_segments(Arc::clone(&blobs), config.history.cache_bytes);
     let outbound: Arc<dyn Outbound> = Arc::new(HttpOutbound::new(config.security.clone()));
     let data = LocalDataFiles::open(&data_dir.data()).context("cannot open the data files")?;
     let program = std::env::current_exe().context("cannot find the own program")?;
@@ -172,6 +281,9 @@ async fn build(
     };
     let contexts =
         Contexts::start(shared).await.map_err(|e| anyhow::anyhow!(e).context("cannot take up the contexts"))?;
+    if let Some(segments) = records.segments().filter(|_| config.packs_history()) {
+        History::start(records.clone(), Arc::clone(segments), &config.history);
+    }
     let retention = Retention::start(records.clone(), Arc::clone(&blobs), &config.retention);
     let parts = Parts {
         config,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use doyen::adapters::blobs::ObjectBinaryStore;
+use doyen::adapters::blobs::{ObjectBinaryStore, OpenBlobsError};
 use doyen::adapters::embedded::data_dir::{DataDir, DataDirError};
 use doyen::adapters::embedded::{self, EmbeddedStore};
 use doyen::adapters::zookeeper::{self, Options, Owner, ZooKeeperStore};
@@ -46,6 +46,10 @@ pub async fn metadata(config: &Config, data_dir: &DataDir) -> Result<Meta, Start
         session_timeout: settings.session_timeout,
         commit_timeout: settings.commit_timeout,
         auth: auth.transpose()?,
+        tls: settings
+            .tls_ca
+            .clone()
+            .map(|ca| zookeeper::Tls { ca, identity: settings.tls_certificate.clone().zip(settings.tls_key.clone()) }),
         owner: Some(owner),
     };
     let store = ZooKeeperStore::open(options).await?;
@@ -53,19 +57,29 @@ pub async fn metadata(config: &Config, data_dir: &DataDir) -> Result<Meta, Start
     Ok(Meta { store: Arc::new(store), commit_bytes: zookeeper::MAX_COMMIT_BYTES, znodes, place })
 }
 
-pub async fn binaries(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<ObjectBinaryStore>> {
+pub async fn binaries(config: &Config, data_dir: &DataDir) -> Result<Arc<ObjectBinaryStore>, StartError> {
+    const CANNOT: &str = "cannot open the binaries";
     let store = match config.store.binaries {
-        Binaries::Local => return Ok(Arc::new(ObjectBinaryStore::open_local(&data_dir.blobs())?)),
+        Binaries::Local => {
+            return Ok(Arc::new(ObjectBinaryStore::open_local(&data_dir.blobs()).context(CANNOT)?));
+        }
         Binaries::Shared => {
             let directory = config.store.shared.directory.as_deref().context("`store.shared.directory` is not set")?;
-            let place = || format!("store.shared.directory is {}", directory.display());
+            let place = || format!("{CANNOT}: store.shared.directory is {}", directory.display());
             ObjectBinaryStore::open_shared(directory).with_context(place)?
         }
-        Binaries::Hdfs => ObjectBinaryStore::open_hdfs(&config.store.hdfs).await?,
+        Binaries::Hdfs => ObjectBinaryStore::open_hdfs(&config.store.hdfs).await.map_err(opening)?,
     };
     // While the metadata is in the data directory, nobody else knows what refers to these binaries.
-    store.claim(&data_dir.id()?).await?;
+    store.claim(&data_dir.id().context(CANNOT)?).await.map_err(opening)?;
     Ok(Arc::new(store))
+}
+
+fn opening(error: OpenBlobsError) -> StartError {
+    match error {
+        OpenBlobsError::Away(error) => StartError::Away(error.to_string()),
+        OpenBlobsError::Wrong(error) => anyhow::Error::from(error).context("cannot open the binaries").into(),
+    }
 }
 
 /// # Errors
@@ -115,7 +129,7 @@ fn data_dir(config: &Config, command: &StoreCommand) -> Result<DataDir, Failure>
 
 async fn open(config: &Config, data_dir: &DataDir) -> Result<Stores, StartError> {
     let meta = metadata(config, data_dir).await?;
-    let blobs = binaries(config, data_dir).await.context("cannot open the binaries")?;
+    let blobs = binaries(config, data_dir).await?;
     let blobs_place = match config.store.binaries {
         Binaries::Local => data_dir.blobs().display().to_string(),
         Binaries::Shared => config.store.shared.directory.clone().unwrap_or_default().display().to_string(),

@@ -30,8 +30,15 @@ pub async fn open(place: &str) -> anyhow::Result<(Arc<dyn MetaStore>, Option<Dat
         let (servers, chroot) = rest.split_once('/').context("no chroot is named")?;
         let servers = servers.split(',').map(str::to_owned).collect();
         let chroot = format!("/{chroot}");
-        let options =
-            Options { servers, chroot, session_timeout: SESSION, commit_timeout: PATIENCE, auth: None, owner: None };
+        let options = Options {
+            servers,
+            chroot,
+            session_timeout: SESSION,
+            commit_timeout: PATIENCE,
+            auth: None,
+            tls: None,
+            owner: None,
+        };
         return Ok((Arc::new(ZooKeeperStore::open(options).await?), None));
     }
     let directory = DataDir::open(place.as_ref())?;

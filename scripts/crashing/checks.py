@@ -1,4 +1,5 @@
 """After all the kills: whether what was acknowledged is there, and nothing was done twice."""
+import collections
 import hashlib
 import json
 import os
@@ -12,9 +13,12 @@ PATIENCE = 180
 
 
 class Checker:
-    def __init__(self, place, ledger):
-        self._place, self._ledger = place, ledger
+    def __init__(self, place, ledger, stores=None):
+        """Without stores of its own the server keeps content in its directory."""
+        self._place, self._ledger, self._shared = place, ledger, stores
         self.faults, self.states, self.callbacks = [], {}, 0
+        # Why jobs ended in ERROR, and how often.
+        self.errors = collections.Counter()
 
     def _fault(self, text, *values):
         self.faults.append(text % values)
@@ -76,6 +80,8 @@ class Checker:
                 _, log = self._place.ask("GET", "/v1/jobs/%s/logs" % job)
                 if log.decode() != "log of %s\n" % token:
                     self._fault("job %s has the log %r", job, log)
+        if state == "ERROR":
+            self.errors[found["result"]["message"].split(": ")[0][:80]] += 1
         if state in ("FINISHED", "ERROR"):
             self._callback(job, token, expected if state == "FINISHED" else None)
         return None
@@ -100,11 +106,11 @@ class Checker:
                 self._fault("%s has run %d times", token, self._count(token))
 
     def _stores(self):
-        data = os.path.join(self._place.directory, "data")
+        whole, damaged = self._blobs()
         for name, sha256 in self._ledger.binaries.items():
             if not self._place.read("/binaries/%s" % name):
                 self._fault("binary %s was acknowledged and is lost", name)
-            elif not os.path.exists(os.path.join(data, "blobs", sha256[:2], sha256)):
+            elif sha256 not in whole:
                 self._fault("the content of binary %s is lost", name)
         for path, content in self._ledger.files.items():
             try:
@@ -113,11 +119,17 @@ class Checker:
                         self._fault("%s has another content", path)
             except FileNotFoundError:
                 self._fault("%s was acknowledged and is lost", path)
-        for directory, _, names in os.walk(os.path.join(data, "blobs")):
+        for name in damaged:
+            self._fault("blob %s is not what its name says", name)
+
+    def _blobs(self):
+        """Names of blobs that are what their names say, and of those that are not."""
+        whole, damaged = self._shared.blobs() if self._shared else (set(), set())
+        for directory, _, names in os.walk(os.path.join(self._place.directory, "data", "blobs")):
             for name in names:
                 with open(os.path.join(directory, name), "rb") as blob:
-                    if hashlib.sha256(blob.read()).hexdigest() != name:
-                        self._fault("blob %s is not what its name says", name)
+                    (whole if hashlib.sha256(blob.read()).hexdigest() == name else damaged).add(name)
+        return whole, damaged
 
     def _stop(self):
         status = self._place.interrupt()

@@ -126,13 +126,16 @@ class Client(threading.Thread):
         """With a key it is asked until it is answered, and still is one job."""
         while True:
             try:
-                return self._place.ask("POST", path, body, {"idempotency-key": key} if key else None)
+                status, answer = self._place.ask("POST", path, body, {"idempotency-key": key} if key else None)
+                away = status == 503 and any(words in answer for words in (b"The store ", b"The server starts"))
+                if not key or not away or self._stop_asked.is_set():
+                    return status, answer
             except GONE:
                 if not key or self._stop_asked.is_set():
                     raise
-                with self._ledger.lock:
-                    self._ledger.repeated += 1
-                time.sleep(0.05)
+            with self._ledger.lock:
+                self._ledger.repeated += 1
+            time.sleep(0.05)
 
     def open(self):
         """The context may be there, or may be going."""

@@ -17,8 +17,8 @@ GONE = (OSError, http.client.HTTPException)
 class Place:
     """A directory with a server, which keeps its address when it is started again."""
 
-    def __init__(self, program, directory):
-        self.program, self.directory = program, directory
+    def __init__(self, program, directory, settings=()):
+        self.program, self.directory, self._settings = program, directory, list(settings)
         self.runs = os.path.join(directory, "runs")
         os.makedirs(self.runs)
         # Bound but not listening: nobody else gets the port, and the server may still listen there.
@@ -29,14 +29,21 @@ class Place:
         self.server = None
 
     def start(self):
+        self.launch()
+        self.until_ready()
+
+    def launch(self):
+        """Without waiting."""
         command = [self.program, "server", "--http", "127.0.0.1:%d" % self.port, "--data-dir", "data"]
-        for setting in ('contexts.default-factory="python"', "callbacks.backoff=\"100ms\"", "callbacks.attempts=20"):
+        for setting in ('contexts.default-factory="python"', "callbacks.backoff=\"100ms\"", "callbacks.attempts=20", *self._settings):
             command += ["--set", setting]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DOYEN_")}
         environment[MARK] = self.directory
         with open(os.path.join(self.directory, "server.log"), "ab") as log:
             self.server = subprocess.Popen(command, cwd=self.directory, env=environment, stdin=subprocess.DEVNULL,
                                            stdout=subprocess.PIPE, stderr=log)
+
+    def until_ready(self):
         line = self.server.stdout.readline().decode()
         if not line.startswith("ready "):
             raise SystemExit("crash: the server did not start: see %s/server.log" % self.directory)
@@ -56,11 +63,16 @@ class Place:
 
     def ask(self, method, path, body=b"", headers=None, timeout=SECONDS):
         """Status and body; an error of GONE when the server has died meanwhile."""
+        status, _, body = self.ask_all(method, path, body, headers, timeout)
+        return status, body
+
+    def ask_all(self, method, path, body=b"", headers=None, timeout=SECONDS):
+        """The same with headers."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()
-            return answer.status, answer.read()
+            return answer.status, answer.headers, answer.read()
         finally:
             connection.close()
 

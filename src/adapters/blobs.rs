@@ -38,6 +38,33 @@ const READ_BYTES: usize = 256 * 1024;
 /// Temporary objects, beside the directories of two hexadecimal digits.
 const TEMPORARY: &str = "tmp";
 
+/// Why a store of binaries cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenBlobsError {
+    /// It may answer later.
+    #[error(transparent)]
+    Away(BlobError),
+    /// Somebody has to change something first: settings, permissions, or whose it is.
+    #[error(transparent)]
+    Wrong(BlobError),
+}
+
+impl OpenBlobsError {
+    fn of(error: &object_store::Error) -> Self {
+        use hdfs::Kind;
+        let fault = std::error::Error::source(error).and_then(|source| source.downcast_ref::<hdfs::Fault>());
+        let passes = |fault: &hdfs::Fault| matches!(fault.kind, Kind::Unreachable | Kind::SafeMode | Kind::Unread);
+        if fault.is_some_and(passes) { Self::Away(map(error)) } else { Self::Wrong(map(error)) }
+    }
+}
+
+impl From<OpenBlobsError> for BlobError {
+    fn from(error: OpenBlobsError) -> Self {
+        let (OpenBlobsError::Away(error) | OpenBlobsError::Wrong(error)) = error;
+        error
+    }
+}
+
 pub struct ObjectBinaryStore {
     store: Arc<dyn ObjectStore>,
     /// Where the objects are files.
@@ -83,8 +110,8 @@ impl ObjectBinaryStore {
     ///
     /// # Errors
     /// When the settings cannot be used, or HDFS does not answer or take the directory.
-    pub async fn open_hdfs(settings: &crate::config::Hdfs) -> Result<Self, BlobError> {
-        let store = hdfs::Hdfs::open(settings).await.map_err(|error| map(&error))?;
+    pub async fn open_hdfs(settings: &crate::config::Hdfs) -> Result<Self, OpenBlobsError> {
+        let store = hdfs::Hdfs::open(settings).await.map_err(|error| OpenBlobsError::of(&error))?;
         Ok(Self::over(Arc::new(store)))
     }
 
@@ -93,7 +120,7 @@ impl ObjectBinaryStore {
     ///
     /// # Errors
     /// When it is another's, or does not answer.
-    pub async fn claim(&self, owner: &str) -> Result<(), BlobError> {
+    pub async fn claim(&self, owner: &str) -> Result<(), OpenBlobsError> {
         shared::claim(&*self.store, owner).await
     }
 

@@ -98,6 +98,7 @@ fn holds(entries: &Map, precondition: &Precondition) -> bool {
         Precondition::Absent(key) => !entries.contains_key(key),
         Precondition::Exists(key) => entries.contains_key(key),
         Precondition::At(key, version) => entries.get(key).is_some_and(|(found, _)| found == version),
+        Precondition::Fence(_) => true,
         Precondition::NoneUnder(prefix) => !entries.keys().any(|key| key.starts_with(prefix)),
     }
 }

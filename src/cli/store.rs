@@ -94,15 +94,15 @@ fn json_line(finding: &Finding, repaired: Repaired) -> String {
 fn summary(checked: &Checked) -> serde_json::Value {
     let findings: serde_json::Map<_, _> =
         checked.findings.iter().map(|(kind, number)| (kind.name().to_owned(), (*number).into())).collect();
-    json!({"sound": checked.is_sound(), "entries": checked.entries, "blobs": checked.blobs, "blob-bytes": checked.blob_bytes,
+    json!({"sound": checked.is_sound(), "entries": checked.entries, "packed-jobs": checked.packed, "blobs": checked.blobs, "blob-bytes": checked.blob_bytes,
         "unreferenced-blobs": checked.unreferenced, "unreferenced-bytes": checked.unreferenced_bytes,
         "unknown-kinds": checked.unknown, "findings": findings, "repaired": checked.repaired})
 }
 
 fn conclude(checked: &Checked, options: CheckOptions) {
-    let Checked { entries, blobs, blob_bytes, unreferenced, unreferenced_bytes, .. } = checked;
+    let Checked { entries, packed, blobs, blob_bytes, unreferenced, unreferenced_bytes, .. } = checked;
     let hashed = if options.content { "their content verified" } else { "their content not read" };
-    note(format!("read {entries} records and {blobs} blobs of {blob_bytes} bytes, {hashed}"));
+    note(format!("read {entries} records, {packed} packed jobs and {blobs} blobs of {blob_bytes} bytes, {hashed}"));
     if *unreferenced > 0 {
         note(format!(
             "nothing is seen to refer to {unreferenced} blobs of {unreferenced_bytes} bytes; retention removes them"
@@ -144,6 +144,9 @@ fn text(stats: &Stats, stores: &Stores) -> String {
     rows.push(row(("blobs without a reference", &stats.unreferenced_blobs)));
     let mut lines = vec![table(&["KIND", "NUMBER", "BYTES"], &rows), String::new()];
     lines.extend(stats.jobs.iter().map(|(state, number)| format!("jobs {state}: {number}")));
+    if stats.packed_jobs > 0 {
+        lines.push(format!("old jobs in segments: {}", stats.packed_jobs));
+    }
     if let (Some(oldest), Some(newest)) = (stats.oldest_job_ms, stats.newest_job_ms) {
         lines.push(format!("jobs submitted: {} to {}", timestamp::text(oldest), timestamp::text(newest)));
     }

@@ -4,6 +4,7 @@ use serde::de::value::Error;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, Visitor};
 
 use super::binaries::{Hdfs, Shared};
+use super::history::History;
 use super::schema::{
     Callbacks, Config, Contexts, Driver, Events, Hocon, Http, Idempotency, Jobs, Log, Node, Retention, Security, Store,
     Tls, ZooKeeper,
@@ -92,6 +93,7 @@ fn keys(section: &str) -> &'static [&'static str] {
         "retention" => fields::<Retention>(),
         "events" => fields::<Events>(),
         "zookeeper" => fields::<ZooKeeper>(),
+        "history" => fields::<History>(),
         _ => &[],
     }
 }

@@ -6,6 +6,7 @@ mod access;
 mod binaries;
 pub mod duration;
 mod error;
+mod history;
 mod keys;
 mod least;
 mod load;
@@ -17,6 +18,7 @@ mod validate;
 
 pub use binaries::{Binaries, Hdfs, Shared};
 pub use error::{Errors, Origin, Problem};
+pub use history::{History, Pack};
 pub use keys::nearest;
 pub use least::{LEAST_LIFE, MAX_RESTARTS};
 pub use load::{ENVIRONMENT_PREFIX, FILE_NAME, Sources, load};

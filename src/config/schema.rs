@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::history::History;
+
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Config {
@@ -25,6 +27,7 @@ pub struct Config {
     pub retention: Retention,
     pub events: Events,
     pub zookeeper: ZooKeeper,
+    pub history: History,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -547,6 +550,11 @@ pub struct ZooKeeper {
     pub commit_timeout: Duration,
     /// Holds `user:password` of ZooKeeper's scheme `digest`.
     pub auth_file: Option<PathBuf>,
+    /// The authorities that have issued the servers' certificates, in PEM. With it, the servers are spoken to over TLS.
+    pub tls_ca: Option<PathBuf>,
+    /// A certificate to show them, in PEM.
+    pub tls_certificate: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
 }
 
 impl Default for ZooKeeper {
@@ -557,6 +565,9 @@ impl Default for ZooKeeper {
             session_timeout: Duration::from_secs(6),
             commit_timeout: Duration::from_secs(10),
             auth_file: None,
+            tls_ca: None,
+            tls_certificate: None,
+            tls_key: None,
         }
     }
 }

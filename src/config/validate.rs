@@ -53,6 +53,7 @@ pub(super) fn invalid(config: &Config) -> Vec<Invalid> {
     retention(config, &mut rules);
     events(config, &mut rules);
     zookeeper(&config.zookeeper, &mut rules);
+    super::history::rules(&config.history, &mut rules);
     rules.0
 }
 
@@ -179,6 +180,18 @@ fn zookeeper(zookeeper: &ZooKeeper, rules: &mut Rules) {
         !zookeeper.servers.is_empty() && zookeeper.servers.iter().all(address),
         &["zookeeper.servers"],
         "`zookeeper.servers` has to list the servers, each as host:port",
+        None,
+    );
+    rules.hold(
+        zookeeper.tls_certificate.is_some() == zookeeper.tls_key.is_some(),
+        &["zookeeper.tls-certificate", "zookeeper.tls-key"],
+        "`zookeeper.tls-certificate` and `zookeeper.tls-key` go together",
+        None,
+    );
+    rules.hold(
+        zookeeper.tls_certificate.is_none() || zookeeper.tls_ca.is_some(),
+        &["zookeeper.tls-certificate", "zookeeper.tls-ca"],
+        "`zookeeper.tls-certificate` has no effect without `zookeeper.tls-ca`, the authorities of the servers",
         None,
     );
     for (key, duration) in [

@@ -10,13 +10,15 @@ pub const STORE_IMPORT: &str = "store-import";
 
 /// What stands before the first `/` of each key that this version writes, or the whole key. Of other families this version knows
 /// nothing: `doyen store` exports and imports them as they are.
-pub const FAMILIES: [&str; 19] = [
+pub const FAMILIES: [&str; 21] = [
     "attachments",
     "binaries",
     "binary-uses",
     "context-names",
     "contexts",
     "contexts-live",
+    "history",
+    HISTORY_HEAD,
     "idempotency",
     "idempotency-times",
     "job-callbacks",
@@ -173,6 +175,15 @@ pub fn of_ended_job(state: &str, id: &str) -> impl Iterator<Item = String> {
 /// Where the time of a job that has ended went.
 pub fn job_timeline(id: &str) -> String {
     format!("job-timelines/{id}")
+}
+
+/// Manifests of segments, the oldest first. docs/adr/0022.
+pub const HISTORY: &str = "history/";
+/// Written with each change of a manifest.
+pub const HISTORY_HEAD: &str = "history-head";
+
+pub fn history(number: u64) -> String {
+    format!("{HISTORY}{number:012}")
 }
 
 /// The last part of a key.

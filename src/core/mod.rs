@@ -7,6 +7,7 @@ pub use doyen_cluster as cluster;
 pub mod consistency;
 pub mod contexts;
 pub mod events;
+pub mod history;
 pub mod hocon;
 pub mod idempotency;
 pub mod job_logs;

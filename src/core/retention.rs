@@ -44,7 +44,7 @@ impl Fate {
     }
 }
 
-fn is_over(ended_ms: i64, age_ms: Option<i64>, now_ms: i64) -> bool {
+pub fn is_over(ended_ms: i64, age_ms: Option<i64>, now_ms: i64) -> bool {
     age_ms.is_some_and(|age| now_ms.saturating_sub(ended_ms) > age)
 }
 
@@ -100,6 +100,16 @@ impl Uses {
         }
     }
 
+    /// The same of many ended jobs, that used these binaries until then, ms.
+    pub fn saw_all<'a>(&mut self, jobs: u64, oldest: i64, uses: impl Iterator<Item = &'a (String, i64)>) {
+        self.jobs += jobs;
+        self.oldest = Some(self.oldest.map_or(oldest, |known| known.min(oldest)));
+        for (name, used) in uses {
+            let last = self.last.entry(name.clone()).or_insert(*used);
+            *last = (*used).max(*last);
+        }
+    }
+
     /// Whether a binary has had no user for long enough. Where the number of jobs cuts the history shorter than that, nobody
     /// knows, and none goes.
     pub fn is_unused(&self, name: &str, uploaded_ms: i64, policy: &Policy, now_ms: i64) -> bool {
@@ -115,20 +125,35 @@ impl Uses {
 
 /// Content that records refer to. Keeps eight bytes of each hash: two that agree in these only keep one too many.
 #[derive(Debug, Default)]
-pub struct Referenced(HashSet<u64>);
+pub struct Referenced {
+    short: HashSet<u64>,
+    /// Something that refers to content could not be read.
+    unknown: bool,
+}
 
 impl Referenced {
     pub fn add(&mut self, sha256: &str) {
-        self.0.extend(shortened(sha256));
+        self.short.extend(shortened(sha256));
+    }
+
+    /// Of hashes that were shortened already.
+    pub fn add_all(&mut self, short: &[u64]) {
+        self.short.extend(short);
+    }
+
+    /// Nobody knows what else is referred to: from now on, everything is.
+    pub fn add_unknown(&mut self) {
+        self.unknown = true;
     }
 
     /// What is no hash counts as referenced: it is not ours to delete.
     pub fn has(&self, sha256: &str) -> bool {
-        shortened(sha256).is_none_or(|short| self.0.contains(&short))
+        self.unknown || shortened(sha256).is_none_or(|short| self.short.contains(&short))
     }
 }
 
-fn shortened(sha256: &str) -> Option<u64> {
+/// The first eight bytes of a hash; `None`: it is none.
+pub fn shortened(sha256: &str) -> Option<u64> {
     u64::from_str_radix(sha256.get(..16)?, 16).ok()
 }
 

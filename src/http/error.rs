@@ -176,6 +176,11 @@ fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
         E::StoreUnavailable(_) => {
             (S::SERVICE_UNAVAILABLE, "store-unavailable", error("The store is unavailable at the moment; try again"))
         }
+        E::StoreUnknown(_) => {
+            let text = "The store has not answered: what was asked may have been done, or may be yet. Look before you ask \
+                        again, or ask again with the same Idempotency-Key";
+            (S::SERVICE_UNAVAILABLE, "store-unknown", error(text))
+        }
         E::StorageFull(_) => (S::INSUFFICIENT_STORAGE, "storage-full", error("The storage is full; nothing was kept")),
         E::Internal(_) => {
             let failure = Failure::new("InternalError", "see the server's log");
@@ -231,7 +236,10 @@ impl IntoResponse for HttpError {
         let (status, code, said) = decide(&self.0);
         if matches!(
             self.0,
-            ServiceError::Internal(_) | ServiceError::StoreUnavailable(_) | ServiceError::StorageFull(_)
+            ServiceError::Internal(_)
+                | ServiceError::StoreUnavailable(_)
+                | ServiceError::StoreUnknown(_)
+                | ServiceError::StorageFull(_)
         ) {
             tracing::error!(code, error = %self.0, "request failed");
         }

@@ -18,7 +18,7 @@ pub async fn ping() -> Response {
     answer::text(StatusCode::OK, "pong")
 }
 
-/// Whether the store answers
+/// Whether all stores answer
 #[utoipa::path(get, path = "/healthz", tag = "health",
     responses((status = 200, body = Answer), (status = 500, body = Answer)))]
 pub async fn healthz(State(service): State<Service>) -> Response {
@@ -29,11 +29,14 @@ pub async fn healthz(State(service): State<Service>) -> Response {
 }
 
 /// Whether this node should get requests
+///
+/// It stays ready while a store is away, and says which: it reads from memory what no other node knows better, and its jobs go
+/// on. It is not ready while it starts or stops.
 #[utoipa::path(get, path = "/readyz", tag = "health",
     responses((status = 200, body = Answer), (status = 503, body = Answer)))]
 pub async fn readyz(State(service): State<Service>) -> Response {
     match service.ready().await {
-        Ok(()) => answer::success(StatusCode::OK, None),
+        Ok(degraded) => answer::success(StatusCode::OK, degraded.as_deref()),
         Err(why) => not_well(StatusCode::SERVICE_UNAVAILABLE, why),
     }
 }
@@ -55,6 +58,12 @@ pub async fn metrics(
         metrics.callbacks(counts);
     }
     metrics.retention(service.removed());
+    for (store, away) in service.away() {
+        metrics.away(store, away);
+    }
+    if let Some(counts) = service.history() {
+        metrics.history(counts);
+    }
     let kind = header::HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     Ok(answer::of_type(StatusCode::OK, kind, metrics.encode(jobs, queued, contexts)))
 }

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::service::{CallbackCounts, Removed};
+use crate::service::{CallbackCounts, HistoryCounts, Removed};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
@@ -32,6 +32,11 @@ struct Kind {
     kind: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Store {
+    store: &'static str,
+}
+
 pub struct Metrics {
     registry: Registry,
     requests: Family<Request, Counter>,
@@ -43,6 +48,16 @@ pub struct Metrics {
     removed: Family<Kind, Counter>,
     removed_bytes: Counter,
     retention_passes: Counter,
+    away: Family<Store, Gauge>,
+    history: History,
+}
+
+/// Of jobs in segments.
+#[derive(Default)]
+struct History {
+    packed: Counter,
+    reads: Counter,
+    unreadable: Counter,
 }
 
 #[derive(Default)]
@@ -82,6 +97,13 @@ impl Default for Metrics {
         registry.register_with_unit("retention_removed", help, Unit::Bytes, removed_bytes.clone());
         let retention_passes = Counter::default();
         registry.register("retention_passes", "Passes of retention that came to their end", retention_passes.clone());
+        let away = Family::<Store, Gauge>::default();
+        let help = "For how long a store has been away; 0 when it is there";
+        registry.register_with_unit("store_away", help, Unit::Seconds, away.clone());
+        let history = History::default();
+        registry.register("history_packed", "Old jobs that were packed into segments", history.packed.clone());
+        registry.register("history_reads", "Parts of segments that were read", history.reads.clone());
+        registry.register("history_unreadable", "Parts of segments that are damaged", history.unreadable.clone());
         Self {
             registry,
             requests,
@@ -93,6 +115,8 @@ impl Default for Metrics {
             removed,
             removed_bytes,
             retention_passes,
+            away,
+            history,
         }
     }
 }
@@ -105,6 +129,12 @@ impl Metrics {
             .get_or_create(&Route { method: method.clone(), route: route.clone() })
             .observe(took.as_secs_f64());
         self.requests.get_or_create(&Request { method, route, status }).inc();
+    }
+
+    /// Since when a store is away, rounded up.
+    pub fn away(&self, store: &'static str, away: Option<Duration>) {
+        let seconds = away.map_or(0, |away| i64::try_from(away.as_secs()).unwrap_or(i64::MAX - 1) + 1);
+        self.away.get_or_create(&Store { store }).set(seconds);
     }
 
     /// Counters that are kept elsewhere, as they are now.
@@ -123,6 +153,13 @@ impl Metrics {
         }
         self.removed_bytes.inner().store(count(&removed.blob_bytes), Ordering::Relaxed);
         self.retention_passes.inner().store(count(&removed.passes), Ordering::Relaxed);
+    }
+
+    pub fn history(&self, counts: &HistoryCounts) {
+        let History { packed, reads, unreadable } = &self.history;
+        for (counter, count) in [(packed, &counts.packed), (reads, &counts.reads), (unreadable, &counts.unreadable)] {
+            counter.inner().store(count.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 
     /// The counters are kept where callbacks are delivered.

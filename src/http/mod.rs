@@ -1,5 +1,6 @@
 //! HTTP: routes, what requests hold, and which answer each outcome gets. No store is touched here.
 
+mod age;
 mod answer;
 mod audit;
 mod authentication;
@@ -28,8 +29,10 @@ mod server;
 mod timeline;
 mod tokens;
 mod unread;
+mod waiting;
 
 pub use metrics::Metrics;
 pub use openapi::document;
 pub use router::router;
 pub use server::{Secure, serve};
+pub use waiting::waiting;

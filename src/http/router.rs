@@ -11,8 +11,8 @@ use axum::routing::get;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{
-    Metrics, authentication, binaries, callbacks, contexts, data, drivers, events, health, idempotency, jobs, logs,
-    results, timeline, tokens,
+    Metrics, age, authentication, binaries, callbacks, contexts, data, drivers, events, health, idempotency, jobs,
+    logs, results, timeline, tokens,
 };
 use crate::runtime::clock;
 use crate::service::Service;
@@ -74,6 +74,7 @@ pub fn router(service: Service) -> Router {
         .method_not_allowed_fallback(health::no_method)
         .layer(axum::extract::DefaultBodyLimit::disable())
         .route_layer(from_fn(idempotency::layer))
+        .route_layer(from_fn_with_state(service.clone(), age::layer))
         .route_layer(from_fn_with_state(service.clone(), authentication::authenticate))
         .route_layer(from_fn_with_state(Arc::clone(&metrics), measure))
         .with_state(AppState { service, metrics });

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::history::{self, Kept};
 use super::records::{Records, Settled, StoreError, Trimmed, Versioned};
 use crate::core::binaries::BinaryRecord;
 use crate::core::callbacks::CallbackState;
@@ -100,7 +101,7 @@ impl Retention {
     }
 }
 
-pub(super) struct Sweeper {
+pub(in crate::jobs) struct Sweeper {
     records: Records,
     blobs: Arc<dyn BinaryStore>,
     policy: Policy,
@@ -156,12 +157,25 @@ impl Sweeper {
         for binary in binaries.values() {
             referenced.add(&binary.record.content.sha256);
         }
-        let uses = self.jobs(now_ms, &mut referenced).await?;
-        self.binaries(&binaries, &uses, now_ms).await?;
+        // Nothing is packed meanwhile: what goes here would be in a segment then.
+        let turn = match self.records.segments() {
+            Some(segments) => Some(segments.turn().await),
+            None => None,
+        };
+        let mut scan = self.jobs(now_ms, &mut referenced).await?;
+        if let Some(segments) = self.records.segments() {
+            let seen = Kept { newer: scan.kept, uses: &mut scan.uses, referenced: &mut referenced };
+            let gone = history::trim(&self.records, segments, &self.policy, now_ms, seen).await?;
+            self.removed.jobs.fetch_add(gone.jobs, Ordering::Relaxed);
+            self.removed.results.fetch_add(gone.results, Ordering::Relaxed);
+            self.removed.logs.fetch_add(gone.logs, Ordering::Relaxed);
+        }
+        drop(turn);
+        self.binaries(&binaries, &scan.uses, now_ms).await?;
         Ok(referenced)
     }
 
-    async fn jobs(&self, now_ms: i64, referenced: &mut Referenced) -> Result<Uses, PassError> {
+    async fn jobs(&self, now_ms: i64, referenced: &mut Referenced) -> Result<Scan, PassError> {
         let mut scan = Scan::default();
         let mut before: Option<String> = None;
         loop {
@@ -179,7 +193,7 @@ impl Sweeper {
                 self.apply(&mut scan).await?;
             }
             if !whole {
-                return Ok(scan.uses);
+                return Ok(scan);
             }
             tokio::task::yield_now().await;
         }

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use bytes::Bytes;
 use futures::StreamExt;
 
-use super::{BlobScan, Progress, Scan, Stores, ToolError};
+use super::{BlobScan, Progress, Scan, Stores, ToolError, segment_of};
 use crate::core::consistency::{Around, Contents, Finding, Kind, Step, Stored, judge};
+use crate::core::history::catalog::Segment;
+use crate::core::history::{Bundle, Details};
+use crate::core::jobs::JobState;
 use crate::core::keys;
 use crate::jobs::StoreError;
 use crate::ports::{BlobError, BlobReader, Entry};
@@ -33,6 +37,8 @@ pub enum Repaired {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Checked {
     pub entries: u64,
+    /// Old jobs in segments.
+    pub packed: u64,
     pub blobs: u64,
     pub blob_bytes: u64,
     /// Blobs that nothing was seen to refer to, and their bytes; retention removes them.
@@ -142,10 +148,50 @@ impl Checker<'_> {
     }
 
     async fn entry(&mut self, entry: Entry) -> Result<(), ToolError> {
+        let segment = segment_of(&entry);
         let stored = Stored { version: entry.version.0, value: entry.value };
-        let mut around = Around::default();
+        self.judged(&entry.key, &stored, Around::default()).await?;
+        match segment {
+            Some(segment) => self.packed(&entry.key, segment).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Each job of a segment, as if it stood where it stood before.
+    async fn packed(&mut self, key: &str, segment: Segment) -> Result<(), ToolError> {
+        // What is missing is told with its manifest.
+        if self.stores.blobs.size(&segment.manifest.segment.sha256).await?.is_none() {
+            return Ok(());
+        }
+        let bundles = match self.stores.segments().bundles(&segment).await {
+            Ok(bundles) => bundles,
+            Err(StoreError::Corrupt { cause, .. }) => {
+                let (key, wrong) = (key.to_owned(), format!("its segment cannot be read: {cause}"));
+                let means = "the old jobs in it are no longer found";
+                return self.told(&Finding { kind: Kind::Unreadable, key, wrong, means, repair: None }).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for Bundle { id, record, details } in bundles {
+            let Details { config, result, callback, .. } = details;
+            let mut around = Around::default();
+            let whole = |value| Stored { version: record.version, value };
+            around.add(keys::job_config(&id), config.map(whole));
+            around.add(keys::job_result(&id), result.map(whole));
+            around.add(keys::job_callback(&id), callback.map(|it| Stored { version: it.version, value: it.value }));
+            for state in [JobState::Finished, JobState::Error, JobState::Killed] {
+                around.add(keys::job_ended(state.name(), &id), Some(whole(Bytes::new())));
+            }
+            self.checked.packed += 1;
+            let record = Stored { version: record.version, value: record.value };
+            self.judged(&keys::job(&id), &record, around).await?;
+        }
+        Ok(())
+    }
+
+    async fn judged(&mut self, key: &str, stored: &Stored, mut around: Around) -> Result<(), ToolError> {
         loop {
-            match judge(&entry.key, &stored, &around, &mut self.contents) {
+            match judge(key, stored, &around, &mut self.contents) {
                 Step::Read(asked) => {
                     for key in asked {
                         let found = self.stores.meta.get(&key).await?;
@@ -159,7 +205,7 @@ impl Checker<'_> {
                     return Ok(());
                 }
                 Step::Unknown => {
-                    *self.checked.unknown.entry(keys::family(&entry.key).to_owned()).or_default() += 1;
+                    *self.checked.unknown.entry(keys::family(key).to_owned()).or_default() += 1;
                     return Ok(());
                 }
             }

@@ -16,6 +16,9 @@ pub use import::{Imported, Source, import};
 pub use stats::{FamilyStats, Stats, stats};
 
 pub use crate::core::consistency::{Finding, Kind};
+use crate::core::history::catalog::Segment;
+use crate::core::keys;
+use crate::jobs::history::Segments;
 use crate::jobs::{Records, StoreError};
 pub use crate::ports::BlobError;
 use crate::ports::{BinaryStore, BlobInfo, Entry, MetaStore, ReadError};
@@ -120,9 +123,21 @@ impl<'a> BlobScan<'a> {
     }
 }
 
+/// The segment whose manifest this is.
+fn segment_of(entry: &Entry) -> Option<Segment> {
+    let number = entry.key.strip_prefix(keys::HISTORY)?.parse().ok()?;
+    let manifest = serde_json::from_slice(&entry.value).ok()?;
+    Some(Segment { number, version: entry.version.0, manifest })
+}
+
 impl Stores {
     fn records(&self) -> Records {
         Records::new(Arc::clone(&self.meta))
+    }
+
+    /// Nothing of them is cached: each is read once.
+    fn segments(&self) -> Segments {
+        Segments::new(Arc::clone(&self.blobs), 0)
     }
 
     /// Bytes of all blobs, for progress.

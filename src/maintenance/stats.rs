@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{BlobScan, Scan, Stores, ToolError};
-use crate::core::consistency::{Around, Contents, Step, Stored, judge};
+use super::{BlobScan, Scan, Stores, ToolError, segment_of};
+use crate::core::consistency::{self, Around, Contents, Step, judge};
+use crate::core::history::Stored;
 use crate::core::jobs::JobRecord;
 use crate::core::keys;
 
@@ -22,7 +23,10 @@ pub struct FamilyStats {
 pub struct Stats {
     /// By what stands before the first `/` of their keys.
     pub records: BTreeMap<String, FamilyStats>,
+    /// By state, wherever they are.
     pub jobs: BTreeMap<String, u64>,
+    /// Of these, old ones in segments.
+    pub packed_jobs: u64,
     /// When the oldest and the newest of the jobs were submitted, milliseconds since the epoch.
     pub oldest_job_ms: Option<i64>,
     pub newest_job_ms: Option<i64>,
@@ -32,7 +36,16 @@ pub struct Stats {
     pub znodes: Option<usize>,
 }
 
-/// Reads all records, and no content.
+impl Stats {
+    fn job(&mut self, record: &[u8]) {
+        let Ok(job) = serde_json::from_slice::<JobRecord>(record) else { return };
+        *self.jobs.entry(job.state.name().to_owned()).or_default() += 1;
+        self.oldest_job_ms = Some(self.oldest_job_ms.map_or(job.started_ms, |ms| ms.min(job.started_ms)));
+        self.newest_job_ms = Some(self.newest_job_ms.map_or(job.started_ms, |ms| ms.max(job.started_ms)));
+    }
+}
+
+/// Reads all records, and of content only segments of old jobs.
 ///
 /// # Errors
 /// When a store cannot be read.
@@ -57,15 +70,19 @@ pub async fn stats(stores: &Stores) -> Result<Stats, ToolError> {
             let family = stats.records.entry(keys::family(&entry.key).to_owned()).or_default();
             family.number += 1;
             family.bytes += (entry.key.len() + entry.value.len()) as u64;
-            if entry.key.starts_with(keys::JOBS)
-                && let Ok(job) = serde_json::from_slice::<JobRecord>(&entry.value)
-            {
-                *stats.jobs.entry(job.state.name().to_owned()).or_default() += 1;
-                let (oldest, newest) = (stats.oldest_job_ms, stats.newest_job_ms);
-                stats.oldest_job_ms = Some(oldest.map_or(job.started_ms, |ms| ms.min(job.started_ms)));
-                stats.newest_job_ms = Some(newest.map_or(job.started_ms, |ms| ms.max(job.started_ms)));
+            if entry.key.starts_with(keys::JOBS) {
+                stats.job(&entry.value);
             }
-            refer(&entry.key, Stored { version: entry.version.0, value: entry.value }, &mut contents);
+            if let Some(segment) = segment_of(&entry) {
+                // One that cannot be read is for `check` to tell.
+                for bundle in stores.segments().bundles(&segment).await.unwrap_or_default() {
+                    stats.packed_jobs += 1;
+                    stats.job(&bundle.record.value);
+                    let Stored { version, value } = bundle.record;
+                    refer(&keys::job(&bundle.id), consistency::Stored { version, value }, &mut contents);
+                }
+            }
+            refer(&entry.key, consistency::Stored { version: entry.version.0, value: entry.value }, &mut contents);
         }
     }
     let of = |(number, bytes)| FamilyStats { number, bytes };
@@ -74,7 +91,7 @@ pub async fn stats(stores: &Stores) -> Result<Stats, ToolError> {
 }
 
 /// Notes the content that an entry refers to. What stands around it does not matter for that.
-fn refer(key: &str, stored: Stored, contents: &mut Contents) {
+fn refer(key: &str, stored: consistency::Stored, contents: &mut Contents) {
     let mut around = Around::default();
     while let Step::Read(asked) = judge(key, &stored, &around, contents) {
         asked.into_iter().for_each(|key| around.add(key, None));

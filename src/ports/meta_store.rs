@@ -3,8 +3,12 @@
 //! Every rule of the domain is written once, above this port. It fits an embedded database, ZooKeeper, SQL and a
 //! replicated log alike.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
+
+use crate::core::cluster::record::FenceKey;
 
 /// Number of a commit. Later commits have larger numbers; a key's version is the revision that last wrote it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +25,9 @@ pub enum Precondition {
     At(String, Revision),
     /// No key begins with this prefix.
     NoneUnder(String),
+    /// The fence of this term stands where the cluster's record is, and no commit of a later term of the cluster has been taken. It always
+    /// holds in a store that one process has for itself: nobody supersedes that.
+    Fence(FenceKey),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +93,15 @@ pub enum ReadError {
     Unavailable(String),
 }
 
+/// How old the answers of reads may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// They are as new as the store can tell.
+    Current,
+    /// The store is not reached: what others have committed for so long may be missing.
+    Behind(Duration),
+}
+
 #[async_trait]
 pub trait MetaStore: Send + Sync + 'static {
     /// Durable when it answers `Ok`. Concurrent commits share a transaction.
@@ -111,4 +127,18 @@ pub trait MetaStore: Send + Sync + 'static {
 
     /// The newest revision, as a cursor to begin with.
     async fn revision(&self) -> Result<Revision, ReadError>;
+
+    /// Of reads at this moment. A store that reads where it writes is always current.
+    fn freshness(&self) -> Freshness {
+        Freshness::Current
+    }
+
+    /// Reads that begin afterwards see what was answered to anybody before this call, on whatever node. It costs nothing where nobody
+    /// else writes to the store. Calls that wait share their way, so it may be called before each read.
+    ///
+    /// # Errors
+    /// When the store cannot be asked, or not soon: reads are then as old as the last that this node has heard of it.
+    async fn barrier(&self) -> Result<(), ReadError> {
+        Ok(())
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod archives;
 pub mod binary_store;
+pub mod cluster_store;
 pub mod data_files;
 pub mod launcher;
 pub mod meta_store;
@@ -10,10 +11,11 @@ pub mod user_directory;
 
 pub use archives::{ArchiveError, ArchiveLimits, Archives};
 pub use binary_store::{BinaryStore, BlobError, BlobInfo, BlobReader, BlobWriter, Stamp};
+pub use cluster_store::ClusterStore;
 pub use data_files::{DataError, DataFiles, StoredData};
 pub use launcher::{Attempt, LaunchError, Launched, Launcher, LogReader};
 pub use meta_store::{
-    Change, Changes, Commit, CommitError, Entry, MetaStore, Precondition, ReadError, Revision, Write,
+    Change, Changes, Commit, CommitError, Entry, Freshness, MetaStore, Precondition, ReadError, Revision, Write,
 };
 pub use outbound::{CallbackAnswer, CallbackRequest, Outbound, OutboundError};
 pub use user_directory::{Found, UserDirectory};

@@ -36,6 +36,12 @@ pub const COMMITS: &[&str] = &[
     "jobs-trim",
     "context-remove",
     "binary-remove",
+    // Old jobs in segments.
+    "history-pack",
+    "history-clear",
+    "history-cleared",
+    "history-trim",
+    "job-unpack",
 ];
 
 /// Durable writes of the first start on a data directory.

@@ -6,6 +6,7 @@ pub mod crash;
 pub mod host;
 pub mod log_file;
 pub mod logging;
+pub mod loopback;
 pub mod passwords;
 pub mod private_file;
 pub mod processes;

@@ -34,6 +34,10 @@ impl Service {
             if job.record.has_lost_result() {
                 return Err(ServiceError::ResultNotKept);
             }
+            // An old one is kept as a record again, until it is delivered.
+            if self.records.unpack_job(id).await? {
+                continue;
+            }
             let before = self.records.callback(id).await?.ok_or(ServiceError::CallbackNotYet)?;
             let after = before.record.replayed(clock::unix_ms());
             match self.records.callback_replay(&job, &before, &after).await {

@@ -133,6 +133,9 @@ pub enum ServiceError {
     /// For logs; clients are told less.
     #[error("store unavailable: {0}")]
     StoreUnavailable(String),
+    /// What was asked may have been done, or may be yet.
+    #[error("no answer from the store: {0}")]
+    StoreUnknown(String),
     #[error("storage is full: {0}")]
     StorageFull(String),
     #[error("{0}")]
@@ -142,7 +145,8 @@ pub enum ServiceError {
 impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(why) | StoreError::Unknown(why) => Self::StoreUnavailable(why),
+            StoreError::Unavailable(why) => Self::StoreUnavailable(why),
+            StoreError::Unknown(why) => Self::StoreUnknown(why),
             StoreError::Claimed => Self::KeyAtWork,
             StoreError::Full(why) => Self::StorageFull(why),
             StoreError::Conflict(_) => Self::StoreUnavailable(error.to_string()),

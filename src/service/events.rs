@@ -194,6 +194,10 @@ impl Stream {
             Kind::Job => {
                 // Before the store is read: a job that is not active (any more) has its end there.
                 let active = self.service.active.get(&id);
+                // That it was packed is no change of it: whoever has heard of its end does not hear of it again.
+                if records.is_packed_since(&id, Revision(self.cursor)).await? {
+                    return Ok(None);
+                }
                 records.job(&id).await?.map(|stored| {
                     let job = stored.or_running(active);
                     self.filter.wants_job(&job).then(|| Event::Job(Box::new(job), cursor))

@@ -17,6 +17,7 @@ mod life;
 mod permissions;
 mod queue;
 mod settings;
+mod stores;
 mod submit;
 mod timeline;
 mod tokens;
@@ -33,7 +34,9 @@ use crate::ports::{Archives, BinaryStore, BlobError, DataFiles, Outbound, UserDi
 
 pub use crate::core::access::Credentials;
 pub use crate::jobs::callbacks::CallbackCounts;
+pub use crate::jobs::history::Counts as HistoryCounts;
 pub use crate::jobs::retention::Removed;
+pub use crate::ports::Freshness;
 pub use authentication::wait_seconds;
 pub use binaries::Upload;
 pub use callbacks::CallbackView;
@@ -71,6 +74,7 @@ pub struct Service {
     retention: Retention,
     /// A permit for each stream of events.
     streams: Arc<Semaphore>,
+    binaries: stores::Binaries,
 }
 
 /// What `Service` is made of.
@@ -90,6 +94,14 @@ pub struct Parts {
 }
 
 impl Service {
+    /// Before each request reads anything: its reads see what other nodes have answered. While the store is away they see what this node
+    /// has heard of it last.
+    pub async fn catch_up(&self) {
+        if let Err(error) = self.records.barrier().await {
+            tracing::debug!(%error, "a request reads what is known here");
+        }
+    }
+
     pub fn new(parts: Parts) -> Self {
         let Parts {
             config,
@@ -122,26 +134,30 @@ impl Service {
             authentication: users.map(|users| Arc::new(authentication::Authentication::new(users))),
             retention,
             streams,
+            binaries: stores::Binaries::default(),
         }
     }
 
-    /// Whether this node should get requests: it is not stopping, and its store answers.
+    /// Whether this node should get requests: it is not stopping, and can read its records. It may do less than it should,
+    /// which is told in words: what one node cannot do while a store is away, no other can.
     ///
     /// # Errors
     /// In words why not.
-    pub async fn ready(&self) -> Result<(), String> {
+    pub async fn ready(&self) -> Result<Option<String>, String> {
         if !*self.serving.borrow() {
             return Err("the server is stopping".into());
         }
-        self.healthy().await
+        self.records.check().await.map_err(|e| e.to_string())?;
+        Ok(self.degraded())
     }
 
-    /// Whether the store answers.
+    /// Whether all stores answer.
     ///
     /// # Errors
-    /// In words why not.
+    /// In words which do not.
     pub async fn healthy(&self) -> Result<(), String> {
-        self.records.check().await.map_err(|e| e.to_string())
+        self.records.check().await.map_err(|e| e.to_string())?;
+        self.degraded().map_or(Ok(()), Err)
     }
 
     /// Completes when the server begins to stop.
@@ -162,6 +178,11 @@ impl Service {
     /// What retention has removed since the server started.
     pub fn removed(&self) -> &Removed {
         &self.retention.removed
+    }
+
+    /// What was packed, and read of what is packed, since the server started.
+    pub fn history(&self) -> Option<&HistoryCounts> {
+        self.records.segments().map(|segments| &segments.counts)
     }
 
     /// Where there is no room, retention may make some.

@@ -209,7 +209,8 @@ impl Service {
                     let settled = tokio::spawn(self.clone().settle(Arc::clone(handle), place, record.clone(), config));
                     return match tokio::time::timeout(SETTLE_PATIENCE, settled).await {
                         Ok(Ok(true)) => Ok((record, end)),
-                        _ => Err(ServiceError::StoreUnavailable(why)),
+                        Ok(_) => Err(ServiceError::StoreUnavailable(why)),
+                        Err(_) => Err(ServiceError::StoreUnknown(why)),
                     };
                 }
                 Err(error) => {

@@ -9,6 +9,7 @@ mod contexts;
 mod data;
 mod fixture;
 mod health;
+mod history;
 mod http;
 mod idempotency;
 mod jobs;

@@ -4,7 +4,7 @@ use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::fixture::{Place, Server, WHEEL, eventually, fixed_port, jobs};
+use crate::fixture::{Place, Server, WHEEL, client, eventually, fixed_port, jobs};
 use crate::servers::zookeeper::Ensemble;
 
 fn start(place: Place, listen: &str, ensemble: &Ensemble) -> Server {
@@ -43,13 +43,19 @@ async fn jobs_run_over_a_killed_server_and_a_killed_zookeeper() {
     server.reset().await;
 }
 
-#[test]
-fn a_zookeeper_that_is_not_there_is_named_with_its_setting() {
+#[tokio::test]
+async fn a_zookeeper_that_is_not_there_is_named_with_its_setting_and_waited_for() {
     let place = Place::new();
-    let nobody = format!("zookeeper.servers=[\"127.0.0.1:{}\"]", fixed_port());
+    let (nobody, listen) = (fixed_port(), format!("127.0.0.1:{}", fixed_port()));
+    let nobody = format!("zookeeper.servers=[\"127.0.0.1:{nobody}\"]");
     let settings = ["store.metadata=\"zookeeper\"", &nobody, "zookeeper.session-timeout=\"1s\""];
-    let output = place.command("127.0.0.1:0", &settings).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(69), "{said}");
-    assert!(said.contains("`zookeeper.servers`") && said.contains("cannot be connected to"), "{said}");
+    let log = std::fs::File::create(place.path("server.log")).unwrap();
+    let mut child = place.command(&listen, &settings).stderr(log).spawn().unwrap();
+    let said = || std::fs::read_to_string(place.path("server.log")).unwrap();
+    eventually("its words", || async { said().contains("trying again") }).await;
+    assert!(said().contains("`zookeeper.servers`") && said().contains("cannot be connected to"), "{}", said());
+    let ready = client().get(format!("http://{listen}/readyz")).send().await.unwrap();
+    assert_eq!((ready.status().as_u16(), ready.headers()["doyen-error"].to_str().unwrap()), (503, "starting"));
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

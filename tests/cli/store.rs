@@ -78,7 +78,10 @@ fn an_empty_store_is_sound_and_can_be_moved() {
     let directory = made();
     let ended = store(&directory, &["check"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (0, ""));
-    assert_eq!(ended.stderr, "read 0 records and 0 blobs of 0 bytes, their content verified\nthe store is sound\n");
+    assert_eq!(
+        ended.stderr,
+        "read 0 records, 0 packed jobs and 0 blobs of 0 bytes, their content verified\nthe store is sound\n"
+    );
     assert_eq!(store(&directory, &["export", "file"]).stderr, "exported 0 records and 0 blobs\n");
     let ended = store(&directory, &["import", "file"]);
     assert_eq!((ended.code, ended.stderr.starts_with("imported 0 records and 0 blobs")), (0, true), "{ended:?}");

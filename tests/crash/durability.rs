@@ -58,11 +58,15 @@ pub fn record(part: &str, mut rows: Vec<Row>) {
 #[test]
 fn the_document_has_every_crash_point_on_both_sides() {
     let text = fs::read_to_string(document()).unwrap();
+    let shared = COMMITS
+        .iter()
+        .flat_map(|point| ["before", "after"].map(|side| format!("| server, shared stores | {side} `{point}` |")));
     let missing: Vec<String> = COMMITS
         .iter()
         .chain(FIRST_START)
         .chain(WRITES)
         .flat_map(|point| ["before", "after"].map(|side| format!("| server | {side} `{point}` |")))
+        .chain(shared)
         .filter(|row| !text.contains(row.as_str()))
         .collect();
     assert!(missing.is_empty(), "{missing:?}: run {WRITE}=1 cargo test --test crash");

@@ -26,6 +26,7 @@ pub enum Scenario {
     Tokens,
     OldJobs,
     OldRest,
+    Packed,
 }
 
 impl Scenario {
@@ -36,6 +37,8 @@ impl Scenario {
             "context-restart" | "context-relaunch" | "job-retry" | "job-reassign" => {
                 &[Self::LostDrivers, Self::LostMains]
             }
+            "job-unpack" => &[Self::Packed],
+            _ if point.starts_with("history-") => &[Self::Packed],
             "jobs-remove" | "jobs-trim" => &[Self::OldJobs],
             "context-remove" | "binary-remove" => &[Self::OldRest],
             "idempotency-claim" | "idempotency-expire" => &[Self::Keys],
@@ -67,6 +70,15 @@ impl Scenario {
                 "retention.logs-age=\"0s\"",
                 "callbacks.max-backoff=\"200ms\"",
                 "callbacks.attempts=10000",
+            ],
+            Self::Packed => &[
+                "history.pack=\"on\"",
+                "history.recent=1",
+                "history.segment-jobs=2",
+                "history.settled-after=\"0s\"",
+                "history.interval=\"20ms\"",
+                "retention.interval=\"50ms\"",
+                "retention.jobs-count=9",
             ],
             Self::OldRest => &[
                 "retention.interval=\"50ms\"",
@@ -100,6 +112,7 @@ impl World {
             Scenario::Tokens => self.hand_out_tokens().await,
             Scenario::OldJobs => self.forget_jobs().await,
             Scenario::OldRest => self.forget_the_rest().await,
+            Scenario::Packed => self.pack_jobs().await,
         }
     }
 

@@ -9,12 +9,16 @@ mod kept;
 mod keyed;
 mod listed;
 mod lives;
+mod packed;
 mod peer;
 mod points;
 mod ports;
 mod promises;
 mod scenario;
 mod server;
+#[path = "../servers/mod.rs"]
+mod servers;
+mod shared;
 mod tmpfs;
 mod told;
 mod world;

@@ -68,6 +68,9 @@ impl World {
                 self.checked += 1;
             }
             check_stores(&self.place.path("data"));
+            if let Some(home) = &self.place.home {
+                home.check().await;
+            }
             self.nothing_ran_twice();
         }
     }
@@ -77,8 +80,11 @@ impl World {
             Promise::Binary { name, content } => {
                 assert_eq!(self.get(&format!("/binaries/{name}")).await.status, 200, "{promise:?}");
                 let hash = hex(content);
-                let file = self.place.path("data/blobs").join(&hash[..2]).join(&hash);
-                assert_eq!(&std::fs::read(file).unwrap(), content, "binary {name}");
+                let found = match &self.place.home {
+                    Some(home) => home.blob(&hash).await,
+                    None => std::fs::read(self.place.path("data/blobs").join(&hash[..2]).join(&hash)).unwrap(),
+                };
+                assert!(found == *content, "binary {name}");
             }
             Promise::NoBinary(name) => assert_eq!(self.get(&format!("/binaries/{name}")).await.status, 404),
             Promise::Context(name) => self.context_becomes(name, "RUNNING").await,

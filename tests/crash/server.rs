@@ -9,6 +9,8 @@ use std::time::Duration;
 use doyen::runtime::{clock, processes};
 use rustix::process::Signal;
 
+use crate::shared::Home;
+
 /// Whatever does not come within this time does not come.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 const AGAIN: Duration = Duration::from_millis(10);
@@ -18,6 +20,8 @@ const MARK: &str = "DOYEN_CRASH_TEST";
 pub struct Place {
     directory: tempfile::TempDir,
     settings: &'static [&'static str],
+    /// Where the servers keep what is not in the directory.
+    pub home: Option<Home>,
 }
 
 impl Place {
@@ -27,7 +31,7 @@ impl Place {
 
     /// For servers with these settings.
     pub fn with(settings: &'static [&'static str]) -> Self {
-        let place = Self { directory: tempfile::tempdir().unwrap(), settings };
+        let place = Self { directory: tempfile::tempdir().unwrap(), settings, home: None };
         std::fs::create_dir(place.path("runs")).unwrap();
         place
     }
@@ -48,6 +52,9 @@ impl Place {
         let all = ["contexts.default-factory=\"python\"", "callbacks.backoff=\"100ms\""];
         for setting in all.iter().chain(self.settings) {
             command.args(["--set", setting]);
+        }
+        for setting in self.home.iter().flat_map(Home::settings) {
+            command.args(["--set", &setting]);
         }
         command.env(MARK, self.root()).current_dir(self.root()).stdin(Stdio::null()).stdout(Stdio::piped());
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("server.log")).unwrap();

@@ -17,6 +17,7 @@ use crate::peer::Peer;
 use crate::ports::Port;
 use crate::promises::Promises;
 use crate::server::{PATIENCE, Place, Server, was_killed};
+use crate::shared::Home;
 
 /// A crash point, and at which passing of it the server is to end.
 #[derive(Debug, Clone, Copy)]
@@ -60,9 +61,12 @@ pub struct World {
 }
 
 impl World {
-    pub async fn start(scenario: Scenario, wishes: impl IntoIterator<Item = Wish>) -> Self {
+    /// With what is kept in the data directory, or at home in shared stores.
+    pub async fn start(scenario: Scenario, home: Option<Home>, wishes: impl IntoIterator<Item = Wish>) -> Self {
+        let mut place = scenario.place();
+        place.home = home;
         let mut world = Self {
-            place: scenario.place(),
+            place,
             peer: Peer::start().await,
             promises: Promises::default(),
             crashes: Vec::new(),

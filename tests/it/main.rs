@@ -4,11 +4,11 @@
 
 mod contract;
 mod embedded;
+mod fixture;
 mod hdfs;
+mod history;
 mod queue;
 mod salvage;
-#[path = "../servers/hdfs.rs"]
-mod server;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod shared;

@@ -8,20 +8,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use doyen::adapters::memory::{MemoryBlobs, MemoryStore};
-use doyen::adapters::outbound::HttpOutbound;
 use doyen::adapters::process::ProcessLauncher;
 use doyen::api::driver::attach::Hello;
-use doyen::config::Config;
 use doyen::core::contexts::{Attachment, ContextRecord, ContextState, Process};
 use doyen::core::jobs::JobRecord;
-use doyen::jobs::callbacks::{Callbacks, Secrets};
 use doyen::jobs::context::{Connection, ContextMessage, Frame, secret_hash};
-use doyen::jobs::supervisor::{Registry, Shared};
-use doyen::jobs::{ActiveJobs, Contexts, Records};
-use doyen::ports::{Changes, Commit, CommitError, Entry, MetaStore, Precondition, ReadError, Revision, Write};
+use doyen::jobs::{Contexts, Records};
+use doyen::ports::{Commit, CommitError, MetaStore, Precondition, Revision, Write};
 use doyen::runtime::{processes, random};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::fixture::{self, Gate, Gated};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SECRET: &str = "secret";
@@ -37,8 +35,8 @@ enum Fault {
 }
 
 /// Fails at the first assignment of jobs of these contexts.
+#[derive(Default)]
 struct Faulty {
-    inner: MemoryStore,
     faults: Mutex<HashMap<String, Fault>>,
 }
 
@@ -51,38 +49,22 @@ impl Faulty {
 }
 
 #[async_trait]
-impl MetaStore for Faulty {
-    async fn commit(&self, commit: Commit) -> Result<Revision, CommitError> {
+impl Gate for Faulty {
+    async fn commit(&self, store: &MemoryStore, commit: Commit) -> Result<Revision, CommitError> {
         match self.fault(&commit) {
-            None => self.inner.commit(commit).await,
+            None => store.commit(commit).await,
             Some(Fault::Refused) => Err(CommitError::Unavailable("on purpose".into())),
             Some(Fault::Unanswered) => {
-                self.inner.commit(commit).await?;
+                store.commit(commit).await?;
                 Err(CommitError::Unknown("on purpose".into()))
             }
             Some(Fault::Overtaken) => {
                 let Some(Precondition::Exists(first)) = commit.preconditions.get(1).cloned() else { panic!("no job") };
                 let writes = vec![Write::Delete(first)];
-                self.inner.commit(Commit { preconditions: Vec::new(), writes }).await?;
-                self.inner.commit(commit).await
+                store.commit(Commit { preconditions: Vec::new(), writes }).await?;
+                store.commit(commit).await
             }
         }
-    }
-
-    async fn get(&self, key: &str) -> Result<Option<Entry>, ReadError> {
-        self.inner.get(key).await
-    }
-
-    async fn range(&self, p: &str, after: Option<&str>, back: bool, limit: usize) -> Result<Vec<Entry>, ReadError> {
-        self.inner.range(p, after, back, limit).await
-    }
-
-    async fn changes(&self, cursor: Revision) -> Result<Changes, ReadError> {
-        self.inner.changes(cursor).await
-    }
-
-    async fn revision(&self) -> Result<Revision, ReadError> {
-        self.inner.revision().await
     }
 }
 
@@ -137,25 +119,6 @@ async fn record(records: &Records, context: &ContextRecord) -> Vec<String> {
     jobs.into_iter().map(|job| job.id).collect()
 }
 
-async fn start(records: Records) -> Contexts {
-    let config = Config::default();
-    let outbound = Arc::new(HttpOutbound::new(config.security.clone()));
-    let blobs = Arc::new(MemoryBlobs::default());
-    let callbacks =
-        Callbacks::start(outbound, blobs.clone(), records.clone(), config.callbacks.clone(), Secrets::default());
-    let shared = Shared {
-        callbacks,
-        config: Arc::new(config),
-        records,
-        active: ActiveJobs::default(),
-        blobs,
-        launcher: Arc::new(ProcessLauncher::new(PathBuf::from("nothing"), PathBuf::from("nowhere"))),
-        registry: Registry::default(),
-        servers: watch::channel(Vec::new()).1,
-    };
-    Contexts::start(shared).await.unwrap()
-}
-
 /// Attaches as the driver of the context, and gives the jobs that it is told to run until as many have come.
 async fn told(contexts: &Contexts, context: &ContextRecord, count: usize) -> Vec<String> {
     let handle = contexts.registry().with_id(&context.id).unwrap();
@@ -189,7 +152,7 @@ async fn told(contexts: &Contexts, context: &ContextRecord, count: usize) -> Vec
 #[tokio::test]
 async fn jobs_that_wait_reach_the_driver_once_whatever_the_store_does() {
     let driver = Driver::start();
-    let store = Arc::new(Faulty { inner: MemoryStore::default(), faults: Mutex::default() });
+    let store = Arc::new(Gated::<Faulty>::default());
     let records = Records::new(Arc::clone(&store) as Arc<dyn MetaStore>);
     let cases = [None, Some(Fault::Refused), Some(Fault::Unanswered), Some(Fault::Overtaken)];
     let mut recorded = Vec::new();
@@ -197,11 +160,12 @@ async fn jobs_that_wait_reach_the_driver_once_whatever_the_store_does() {
         let context = context(&format!("c{number}"), &driver);
         let jobs = record(&records, &context).await;
         if let Some(fault) = fault {
-            store.faults.lock().unwrap().insert(format!("attachments/{}", context.id), fault);
+            store.gate.faults.lock().unwrap().insert(format!("attachments/{}", context.id), fault);
         }
         recorded.push((context, jobs, fault));
     }
-    let contexts = start(records.clone()).await;
+    let launcher = ProcessLauncher::new(PathBuf::from("nothing"), PathBuf::from("nowhere"));
+    let contexts = fixture::start(records.clone(), Arc::new(MemoryBlobs::default()), Arc::new(launcher)).await;
     for (context, jobs, fault) in recorded {
         let expected = if matches!(fault, Some(Fault::Overtaken)) { &jobs[1..] } else { &jobs[..] };
         assert_eq!(told(&contexts, &context, expected.len()).await, expected, "{}", context.name);

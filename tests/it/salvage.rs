@@ -8,22 +8,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use doyen::adapters::memory::{MemoryBlobs, MemoryStore};
-use doyen::adapters::outbound::HttpOutbound;
 use doyen::api::driver::spec::{Announced, Spec};
-use doyen::config::Config;
 use doyen::core::contexts::{Attachment, ContextRecord};
 use doyen::core::jobs::{JobRecord, JobState, failure};
-use doyen::jobs::callbacks::{Callbacks, Secrets};
-use doyen::jobs::supervisor::{Registry, Shared};
-use doyen::jobs::{ActiveJobs, Contexts, Records};
+use doyen::jobs::{Contexts, Records};
 use doyen::ports::{
-    Attempt, BinaryStore, BlobError, BlobInfo, BlobReader, BlobWriter, Changes, Commit, CommitError, Entry,
-    LaunchError, Launched, Launcher, LogReader, MetaStore, ReadError, Revision, Stamp, Write,
+    Attempt, BinaryStore, BlobError, BlobInfo, BlobReader, BlobWriter, Commit, CommitError, LaunchError, Launched,
+    Launcher, LogReader, MetaStore, Revision, Stamp, Write,
 };
 use doyen::runtime::random;
 use futures::{StreamExt, stream};
 use serde_json::json;
-use tokio::sync::watch;
+
+use crate::fixture::{self, Gate, Gated};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const TEXT: &str = "what it wrote\n";
@@ -67,14 +64,14 @@ impl Launcher for Dead {
 }
 
 /// Takes the records of jobs only after so many tries.
+#[derive(Default)]
 struct Reluctant {
-    inner: MemoryStore,
     tries: AtomicU32,
 }
 
 #[async_trait]
-impl MetaStore for Reluctant {
-    async fn commit(&self, commit: Commit) -> Result<Revision, CommitError> {
+impl Gate for Reluctant {
+    async fn commit(&self, store: &MemoryStore, commit: Commit) -> Result<Revision, CommitError> {
         let is_job = |write: &Write| matches!(write, Write::Put(key, _) if key.starts_with("jobs/"));
         let refuse = |left: u32| left.checked_sub(1);
         if commit.writes.iter().any(is_job)
@@ -82,23 +79,7 @@ impl MetaStore for Reluctant {
         {
             return Err(CommitError::Unavailable("on purpose".into()));
         }
-        self.inner.commit(commit).await
-    }
-
-    async fn get(&self, key: &str) -> Result<Option<Entry>, ReadError> {
-        self.inner.get(key).await
-    }
-
-    async fn range(&self, p: &str, after: Option<&str>, back: bool, limit: usize) -> Result<Vec<Entry>, ReadError> {
-        self.inner.range(p, after, back, limit).await
-    }
-
-    async fn changes(&self, cursor: Revision) -> Result<Changes, ReadError> {
-        self.inner.changes(cursor).await
-    }
-
-    async fn revision(&self) -> Result<Revision, ReadError> {
-        self.inner.revision().await
+        store.commit(commit).await
     }
 }
 
@@ -141,7 +122,7 @@ impl BinaryStore for Full {
 }
 
 struct World {
-    store: Arc<Reluctant>,
+    store: Arc<Gated<Reluctant>>,
     records: Records,
     launcher: Arc<Dead>,
     job: JobRecord,
@@ -152,7 +133,7 @@ struct World {
 impl World {
     /// A server that finds a context whose driver is dead, and a job in that.
     async fn start(supervised: bool, tries: u32, blobs: Arc<dyn BinaryStore>) -> Self {
-        let store = Arc::new(Reluctant { inner: MemoryStore::default(), tries: AtomicU32::new(0) });
+        let store = Arc::new(Gated::<Reluctant>::default());
         let records = Records::new(Arc::clone(&store) as Arc<dyn MetaStore>);
         let context: ContextRecord = serde_json::from_value(json!({
             "id": random::id(), "name": "c", "kind": "python", "state": "RUNNING", "started-ms": 1, "settings": "{}",
@@ -171,24 +152,9 @@ impl World {
         }))
         .unwrap();
         records.submit(&job, "{}", attachment, &[], None).await.unwrap();
-        store.tries.store(tries, Ordering::Relaxed);
+        store.gate.tries.store(tries, Ordering::Relaxed);
         let launcher = Arc::new(Dead::default());
-        let config = Config::default();
-        let outbound = Arc::new(HttpOutbound::new(config.security.clone()));
-        let of_callbacks = Arc::new(MemoryBlobs::default());
-        let callbacks =
-            Callbacks::start(outbound, of_callbacks, records.clone(), config.callbacks.clone(), Secrets::default());
-        let shared = Shared {
-            config: Arc::new(config),
-            records: records.clone(),
-            active: ActiveJobs::default(),
-            launcher: launcher.clone(),
-            blobs,
-            callbacks,
-            registry: Registry::default(),
-            servers: watch::channel(Vec::new()).1,
-        };
-        let _contexts = Contexts::start(shared).await.unwrap();
+        let _contexts = fixture::start(records.clone(), blobs, launcher.clone()).await;
         Self { store, records, launcher, job, _contexts }
     }
 
@@ -217,7 +183,7 @@ async fn a_lost_log_is_removed_only_after_the_end_that_refers_to_it_is_stored() 
     let blobs = Arc::new(MemoryBlobs::default());
     let world = World::start(false, 3, blobs.clone()).await;
     let job = world.removed().await;
-    assert_eq!((job.state, world.store.tries.load(Ordering::Relaxed)), (JobState::Error, 0));
+    assert_eq!((job.state, world.store.gate.tries.load(Ordering::Relaxed)), (JobState::Error, 0));
     assert_eq!(text(&blobs, &job).await, TEXT);
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::hdfs::Hdfs;
 use crate::server::Server;
+use crate::servers::hdfs::Hdfs;
 use crate::wheel;
 
 /// With its wheel, a result and a log in the store of binaries.

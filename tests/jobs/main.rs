@@ -9,12 +9,12 @@ mod cli;
 mod clients;
 mod environment;
 mod failures;
-#[path = "../servers/hdfs.rs"]
-mod hdfs;
 mod kills;
 mod names;
 mod output;
 mod pyspark;
 mod server;
+#[path = "../servers/mod.rs"]
+mod servers;
 mod starting;
 mod wheel;

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -40,6 +41,39 @@ impl Guarded {
 
     pub fn thaw(&self) {
         kill_process(self.pid, Signal::CONT).unwrap();
+    }
+
+    /// It stands still until what is returned is dropped, also by a test that fails.
+    pub fn stop(&self) -> Frozen<'_> {
+        self.freeze();
+        let frozen = Frozen(self);
+        // Each thread stops by itself, and until then one may answer yet.
+        for _ in 0..10_000 {
+            if self.is_stopped() {
+                return frozen;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("process {} does not stop", self.pid.as_raw_nonzero());
+    }
+
+    /// Whether all its threads are.
+    fn is_stopped(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid.as_raw_nonzero())).unwrap();
+        let state = |task: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit(") ").next().and_then(|rest| rest.chars().next())
+        };
+        tasks.flatten().all(|task| matches!(state(task), Some('T') | None))
+    }
+}
+
+pub struct Frozen<'a>(&'a Guarded);
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        // It may have been killed meanwhile, but its guard waits for it, so the id is nobody else's.
+        let _ = kill_process(self.0.pid, Signal::CONT);
     }
 }
 

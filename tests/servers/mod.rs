@@ -3,5 +3,8 @@
 #![allow(dead_code, reason = "each test crate uses a part of it")]
 
 pub mod guarded;
+pub mod hadoop;
+pub mod hdfs;
+pub mod pair;
 pub mod proxy;
 pub mod zookeeper;

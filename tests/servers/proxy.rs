@@ -41,7 +41,12 @@ enum Direction {
 
 impl Proxy {
     pub async fn before(target: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at("127.0.0.1:0", target).await
+    }
+
+    /// Where clients are told to look for the server.
+    pub async fn at(address: &str, target: &str) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (weather, current) = watch::channel((0, Weather::Fair));
         let target = target.to_owned();
@@ -72,11 +77,20 @@ async fn connect(client: TcpStream, target: String, weather: watch::Receiver<Now
     let Ok(server) = TcpStream::connect(target).await else { return };
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    // When one direction ends, both do.
+    let requests = pump(Direction::Request, from_client, to_server, weather.clone());
+    let answers = pump(Direction::Answer, from_server, to_client, weather);
+    tokio::pin!(requests, answers);
+    // Who has said all may wait for an answer yet; a connection that is broken is so in both directions.
     tokio::select! {
-        () = pump(Direction::Request, from_client, to_server, weather.clone()) => {}
-        () = pump(Direction::Answer, from_server, to_client, weather) => {}
+        end = &mut requests => if end == End::Said { answers.await; },
+        end = &mut answers => if end == End::Said { requests.await; },
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Said,
+    Broken,
 }
 
 async fn pump(
@@ -84,7 +98,7 @@ async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut weather: watch::Receiver<Now>,
-) {
+) -> End {
     let mut buffer = [0; 16 * 1024];
     // Bytes have gone missing: nobody can go on with this connection.
     let mut torn = false;
@@ -92,21 +106,25 @@ async fn pump(
     loop {
         let (cuts, now) = *weather.borrow_and_update();
         if cuts > begun || (torn && matches!(now, Weather::Fair | Weather::Slow(_) | Weather::Throttled(_))) {
-            return;
+            return End::Broken;
         }
         let read = tokio::select! {
             read = from.read(&mut buffer) => read,
             changed = weather.changed() => {
                 if changed.is_err() {
-                    return;
+                    return End::Broken;
                 }
                 continue;
             }
         };
-        let Ok(length @ 1..) = read else { return };
+        let length = match read {
+            Ok(0) => return End::Said,
+            Ok(length) => length,
+            Err(_) => return End::Broken,
+        };
         let (_, now) = *weather.borrow();
         match now {
-            Weather::Cut => return,
+            Weather::Cut => return End::Broken,
             Weather::Silent => {
                 torn = true;
                 continue;
@@ -123,7 +141,7 @@ async fn pump(
             }
         }
         if to.write_all(&buffer[..length]).await.is_err() {
-            return;
+            return End::Broken;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -17,6 +17,8 @@ const TICK_MS: u32 = 500;
 
 pub struct Server {
     port: u16,
+    secure_port: u16,
+    properties: String,
     directory: PathBuf,
     process: Option<Guarded>,
 }
@@ -29,6 +31,20 @@ pub struct Ensemble {
 impl Ensemble {
     /// Returns when all serve.
     pub fn start(size: usize) -> Self {
+        Self::start_with(size, &Extra::default())
+    }
+
+    /// A server that speaks TLS at [`Server::secure_address`], too.
+    pub fn with_tls(files: &TlsFiles<'_>) -> Self {
+        Self::start_with(1, &Extra::with_tls(files))
+    }
+
+    /// A server that takes requests of so many bytes.
+    pub fn with_requests_of(bytes: usize) -> Self {
+        Self::start_with(1, &Extra { properties: format!(" -Djute.maxbuffer={bytes}"), ..Extra::default() })
+    }
+
+    fn start_with(size: usize, extra: &Extra) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let ports: Vec<[u16; 3]> = (0..size).map(|_| [free_port(), free_port(), free_port()]).collect();
         let mut servers: Vec<Server> = (1..=size)
@@ -36,8 +52,10 @@ impl Ensemble {
                 let directory = directory.path().join(id.to_string());
                 std::fs::create_dir_all(directory.join("data")).unwrap();
                 std::fs::write(directory.join("data/myid"), id.to_string()).unwrap();
-                std::fs::write(directory.join("zoo.cfg"), configuration(ports[id - 1][0], &ports)).unwrap();
-                Server { port: ports[id - 1][0], directory, process: None }
+                let configuration = configuration(ports[id - 1][0], &ports) + &extra.lines;
+                std::fs::write(directory.join("zoo.cfg"), configuration).unwrap();
+                let (properties, secure_port) = (extra.properties.clone(), extra.secure_port);
+                Server { port: ports[id - 1][0], secure_port, properties, directory, process: None }
             })
             .collect();
         servers.iter_mut().for_each(Server::launch);
@@ -62,6 +80,39 @@ impl Ensemble {
     }
 }
 
+/// What a test asks of its servers beyond the ordinary.
+#[derive(Default)]
+struct Extra {
+    /// Of the configuration.
+    lines: String,
+    properties: String,
+    secure_port: u16,
+}
+
+/// All in PEM. Read anew when the server starts.
+pub struct TlsFiles<'a> {
+    /// The server's key and certificate.
+    pub server: &'a Path,
+    /// Who issues clients' certificates.
+    pub clients: &'a Path,
+    pub needs_clients_certificate: bool,
+}
+
+impl Extra {
+    fn with_tls(files: &TlsFiles<'_>) -> Self {
+        let secure_port = free_port();
+        let lines = format!(
+            "secureClientPort={secure_port}\nserverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
+             ssl.keyStore.location={}\nssl.keyStore.type=PEM\nssl.trustStore.location={}\nssl.trustStore.type=PEM\n\
+             ssl.hostnameVerification=false\nssl.clientAuth={}\n",
+            files.server.display(),
+            files.clients.display(),
+            if files.needs_clients_certificate { "need" } else { "none" },
+        );
+        Self { lines, secure_port, properties: String::new() }
+    }
+}
+
 fn configuration(port: u16, ports: &[[u16; 3]]) -> String {
     let mut lines = format!(
         "tickTime={TICK_MS}\ninitLimit=20\nsyncLimit=10\ndataDir=data\nclientPort={port}\nclientPortAddress=127.0.0.1\n\
@@ -80,15 +131,23 @@ impl Server {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Of a server with TLS.
+    pub fn secure_address(&self) -> String {
+        format!("127.0.0.1:{}", self.secure_port)
+    }
+
     fn launch(&mut self) {
         let jars = jars("zookeeper");
         let arguments = [
+            self.properties.trim_start(),
             // Small and quick; a killed process needs no flush to the disk to be found again.
             "-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dzookeeper.forceSync=no -Dzookeeper.preAllocSize=1024",
+            "-XX:-UsePerfData -Djava.io.tmpdir=data",
             &format!("-cp {}/*", jars.display()),
             "org.apache.zookeeper.server.quorum.QuorumPeerMain zoo.cfg",
         ];
-        let arguments: Vec<String> = arguments.iter().flat_map(|line| line.split(' ')).map(str::to_owned).collect();
+        let arguments: Vec<String> =
+            arguments.iter().flat_map(|line| line.split_ascii_whitespace()).map(str::to_owned).collect();
         self.process = Some(Guarded::start("java", &arguments, &self.directory));
     }
 

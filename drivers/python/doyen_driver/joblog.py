@@ -54,7 +54,9 @@ class JobLog:
     def begin(self, path):
         """Turn output to the log at `path`."""
         descriptor = None
-        if os.path.exists(path):
+        if self._is_shown(path):
+            self._path = path  # main was faster: the scratch file has become the log already
+        elif os.path.exists(path):
             descriptor = os.open(path, _FLAGS, 0o640)  # it is to be extended
         else:
             self._make_scratch(os.path.dirname(path))
@@ -77,6 +79,12 @@ class JobLog:
             self._drop_scratch()
         elif _has_children():
             self._drop_scratch()  # they may still write, and not into the next job's log
+
+    def _is_shown(self, path):
+        try:
+            return self._scratch is not None and os.path.samestat(os.stat(path), os.fstat(self._descriptor))
+        except OSError:
+            return False
 
     def close(self):
         """Remove the scratch file: this worker takes no more jobs."""

@@ -10,7 +10,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, Result};
 use uuid::Uuid;
 
-use super::{TEMPORARY, location, map};
+use super::{OpenBlobsError, TEMPORARY, location};
 use crate::ports::BlobError;
 use crate::runtime::{clock, random};
 
@@ -28,23 +28,23 @@ pub(super) const LOOKS: usize = 50;
 const OWNER: &str = "owner";
 pub(super) const BETWEEN_SWEEPS: Duration = Duration::from_secs(60 * 60);
 
-pub(super) async fn claim(store: &dyn ObjectStore, owner: &str) -> std::result::Result<(), BlobError> {
+pub(super) async fn claim(store: &dyn ObjectStore, owner: &str) -> std::result::Result<(), OpenBlobsError> {
     let place = Path::from(OWNER);
     match store.put_opts(&place, owner.to_owned().into(), PutMode::Create.into()).await {
         Ok(_) | Err(Error::AlreadyExists { .. }) => {}
-        Err(error) => return Err(map(&error)),
+        Err(error) => return Err(OpenBlobsError::of(&error)),
     }
     let found = async { store.get(&place).await?.bytes().await };
-    let found = found.await.map_err(|error| map(&error))?;
+    let found = found.await.map_err(|error| OpenBlobsError::of(&error))?;
     if found == owner.as_bytes() {
         return Ok(());
     }
     let found = String::from_utf8_lossy(&found).into_owned();
-    Err(BlobError::Unavailable(format!(
+    Err(OpenBlobsError::Wrong(BlobError::Unavailable(format!(
         "{store} holds the binaries of another server ({found}; this one is {owner}), which would delete this one's as \
          unused: give each server a directory of its own with store.hdfs.path or store.shared.directory; if the other is \
          gone for good and its binaries may be deleted, remove the file `{OWNER}` there"
-    )))
+    ))))
 }
 
 /// Deletes the blob, if `is_meant` says so of its time of modification. Of two that try, one does it.

@@ -303,6 +303,7 @@ fn conflict(entries: &Entries<'_>, preconditions: &[Precondition]) -> Result<Opt
                 Some(stored) => split(stored.value())?.0 == *version,
                 None => false,
             },
+            Precondition::Fence(_) => true,
             Precondition::NoneUnder(prefix) => match entries.range(prefix.as_bytes()..)?.next() {
                 Some(first) => !first?.0.value().starts_with(prefix.as_bytes()),
                 None => true,

@@ -229,6 +229,7 @@ pub(super) fn size_bytes(commit: &Commit) -> usize {
     let preconditions = commit.preconditions.iter().map(|precondition| match precondition {
         Precondition::Absent(key) | Precondition::Exists(key) | Precondition::At(key, _) => key.len(),
         Precondition::NoneUnder(prefix) => prefix.len(),
+        Precondition::Fence(fence) => fence.cluster_id.as_str().len(),
     });
     let writes = commit.writes.iter().map(|write| match write {
         Write::Put(key, value) => key.len() + value.len(),

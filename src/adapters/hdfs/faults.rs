@@ -81,6 +81,11 @@ fn kind(error: &HdfsError) -> Kind {
     }
 }
 
+/// Of a DataNode that was to take a block: another may take it.
+pub(super) fn is_away(error: &HdfsError) -> bool {
+    matches!(error, HdfsError::IOError(_) | HdfsError::DataTransferError(_))
+}
+
 fn of_java(class: &str, message: &str) -> Kind {
     let name = class.rsplit(['.', '$']).next().unwrap_or(class);
     match name {
@@ -91,10 +96,14 @@ fn of_java(class: &str, message: &str) -> Kind {
         "AccessControlException" | "AuthorizationException" | "SaslException" | "InvalidToken" => Kind::Denied,
         "DSQuotaExceededException" | "NSQuotaExceededException" | "QuotaByStorageTypeExceededException" => Kind::Full,
         "StandbyException" => Kind::Unreachable,
-        // No DataNode takes the block: none runs, none is reached from here, or else none has room.
+        // The NameNode names no DataNode for the block: none runs, or else none has room. It counts those without room as
+        // excluded, since our client excludes none.
         _ if message.contains("could only be written to 0 of") => {
-            let away = message.contains("There are 0 datanode(s)") || !message.contains("no node(s) are excluded");
-            if away { Kind::Unreachable } else { Kind::Full }
+            if message.contains("There are 0 datanode(s)") {
+                Kind::Unreachable
+            } else {
+                Kind::Full
+            }
         }
         _ => Kind::Other,
     }
@@ -159,7 +168,7 @@ mod tests {
             (
                 "java.io.IOException",
                 &lost("There are 1 datanode(s) running and 1 node(s) are excluded in this"),
-                Kind::Unreachable,
+                Kind::Full,
             ),
             (
                 "java.io.IOException",

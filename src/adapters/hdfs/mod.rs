@@ -5,6 +5,7 @@
 
 mod faults;
 mod link;
+mod names;
 mod upload;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
+use hdfs_native::Client;
 use hdfs_native::client::{FileStatus, ListStatusIterator};
 use object_store::path::Path;
 use object_store::{
@@ -46,7 +48,7 @@ impl Hdfs {
     pub async fn open(settings: &config::Hdfs) -> Result<Self> {
         let root = settings.path.trim_end_matches('/').to_owned();
         let store = Self { link: Arc::new(Link::open(settings)?), root };
-        let mut tries = settings.namenodes().count().max(1);
+        let mut tries = store.link.namenodes();
         loop {
             tries -= 1;
             match store.find_root().await {
@@ -58,12 +60,11 @@ impl Hdfs {
     }
 
     async fn find_root(&self) -> Result<()> {
-        let root = self.root.clone();
-        match self.link.call("look for the directory", |client| async move { client.get_file_info(&root).await }).await
-        {
+        let look = |client: Client, root: String| async move { client.get_file_info(&root).await };
+        match self.link.call("look for the directory", &self.root, look).await {
             Ok(found) if found.isdir => Ok(()),
             Ok(_) => Err(self.link.refuse(format!("store.hdfs.path ({}) is a file", self.root))),
-            Err(object_store::Error::NotFound { .. }) => self.make_directory(self.root.clone()).await,
+            Err(object_store::Error::NotFound { .. }) => self.make_directory(&self.root).await,
             Err(error) => Err(error),
         }
     }
@@ -72,21 +73,22 @@ impl Hdfs {
         format!("{}/{location}", self.root)
     }
 
-    async fn make_directory(&self, path: String) -> Result<()> {
-        self.link.call("make a directory", |client| async move { client.mkdirs(&path, 0o755, true).await }).await
+    async fn make_directory(&self, path: &str) -> Result<()> {
+        let make = |client: Client, path: String| async move { client.mkdirs(&path, 0o755, true).await };
+        self.link.call("make a directory", path, make).await
     }
 
     async fn make_parent(&self, location: &Path) -> Result<()> {
         let path = self.path(location);
         let parent = path.rsplit_once('/').map_or("/", |(parent, _)| parent);
-        self.make_directory(parent.to_owned()).await
+        self.make_directory(parent).await
     }
 
     async fn status(&self, location: &Path) -> Result<FileStatus> {
         let path = self.path(location);
         let missing = || object_store::Error::NotFound { path: location.to_string(), source: "a directory".into() };
-        let status =
-            self.link.call("look for a file", |client| async move { client.get_file_info(&path).await }).await?;
+        let look = |client: Client, path: String| async move { client.get_file_info(&path).await };
+        let status = self.link.call("look for a file", &path, look).await?;
         if status.isdir { Err(missing()) } else { Ok(status) }
     }
 
@@ -106,7 +108,8 @@ impl Hdfs {
     /// The part of a file as its packets come, each within the deadline.
     async fn stream(&self, location: &Path, begin: u64, end: u64) -> Result<BoxStream<'static, Result<Bytes>>> {
         let path = self.path(location);
-        let reader = self.link.call("open a file", |client| async move { client.read(&path).await }).await?;
+        let open = |client: Client, path: String| async move { client.read(&path).await };
+        let reader = self.link.call("open a file", &path, open).await?;
         let (begin, end) = (begin as usize, end as usize);
         if begin > end || end > reader.file_length() {
             return Err(self.link.refuse(format!("{} became shorter", self.path(location))));
@@ -203,8 +206,8 @@ impl ObjectStore for Hdfs {
         let directory = prefix.map_or_else(|| self.root.clone(), |prefix| self.path(prefix));
         let store = self.clone();
         let files = async_stream::try_stream! {
-            let list = |client: hdfs_native::Client| async move { Ok(client.list_status_iter(&directory, true)) };
-            let pages = store.link.call("list a directory", list).await?;
+            let list = |client: Client| async move { Ok(client.list_status_iter(&directory, true)) };
+            let pages = store.link.once("list a directory", list).await?;
             while let Some(status) = store.next_listed(&pages).await? {
                 yield store.meta(&status)?;
             }
@@ -224,15 +227,15 @@ impl ObjectStore for Hdfs {
         let now = u64::try_from(clock::unix_ms()).unwrap_or_default();
         let modified = now.max(self.status(from).await?.modification_time + 1);
         let path = self.path(from);
-        let touch = |client: hdfs_native::Client| async move { client.set_times(&path, modified, UNCHANGED).await };
-        self.link.call("touch a file", touch).await
+        let touch = |client: Client, path: String| async move { client.set_times(&path, modified, UNCHANGED).await };
+        self.link.call("touch a file", &path, touch).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
         self.make_parent(to).await?;
         let overwrite = matches!(options.target_mode, RenameTargetMode::Overwrite);
         let (from, to) = (self.path(from), self.path(to));
-        self.link.call("rename a file", |client| async move { client.rename(&from, &to, overwrite).await }).await
+        self.link.once("rename a file", |client| async move { client.rename(&from, &to, overwrite).await }).await
     }
 }
 

@@ -4,15 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::FutureExt;
-use hdfs_native::WriteOptions;
 use hdfs_native::file::FileWriter;
+use hdfs_native::{Client, WriteOptions};
 use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
+use super::faults::is_away;
 use super::link::Link;
 
+/// How often an upload begins with other DataNodes when the ones that the NameNode named are not to be reached.
+const BEGINNINGS: u32 = 6;
 /// Between two looks whether the NameNode knows a block; each next pause is twice as long, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 /// For an answer that may be on its way; after it, the question is repeated.
@@ -39,13 +43,36 @@ impl std::fmt::Debug for Open {
 }
 
 impl Upload {
-    /// To a path where nothing is.
+    /// To a path of its own: what is there is replaced.
     pub(super) async fn begin(link: &Arc<Link>, path: String) -> Result<Self> {
-        let name = path.clone();
-        let create = |client: hdfs_native::Client| async move { client.create(&name, WriteOptions::default()).await };
-        let writer = link.call("create a file", create).await?;
+        let writer = create(link, &path).await?;
         let open = Arc::new(Mutex::new(Some(Open { writer, size: 0 })));
         Ok(Self { link: Arc::clone(link), path, open })
+    }
+}
+
+/// Instead of what is there: that a try left.
+async fn create(link: &Link, path: &str) -> Result<FileWriter> {
+    let options = || WriteOptions::default().overwrite(true);
+    let create = |client: Client, path: String| async move { client.create(&path, options()).await };
+    link.call("create a file", path, create).await
+}
+
+impl Open {
+    async fn write(&mut self, link: &Link, path: &str, bytes: Bytes) -> Result<()> {
+        let what = "take a part of a file";
+        let mut beginnings = if self.size == 0 { BEGINNINGS } else { 1 };
+        loop {
+            beginnings -= 1;
+            let Err(error) = link.bounded(what, self.writer.write_bytes(bytes.clone())).await? else { break };
+            if beginnings == 0 || !is_away(&error) {
+                return Err(link.fault(what, error));
+            }
+            // The client does not ask for other DataNodes, and the NameNode takes a dead one for alive for ten minutes.
+            self.writer = create(link, path).await?;
+        }
+        self.size += bytes.len();
+        Ok(())
     }
 }
 
@@ -58,9 +85,7 @@ impl MultipartUpload for Upload {
             let mut slot = open.lock().await;
             let mut open = slot.take().ok_or_else(|| link.refuse(format!("the upload to {path} was given up")))?;
             for bytes in data {
-                open.size += bytes.len();
-                let written = link.bounded("take a part of a file", open.writer.write_bytes(bytes)).await?;
-                written.map_err(|error| link.fault("take a part of a file", error))?;
+                open.write(&link, &path, bytes).await?;
             }
             *slot = Some(open);
             Ok(())

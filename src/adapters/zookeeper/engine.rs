@@ -7,17 +7,19 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, sleep};
-use zookeeper_client::{Error, EventType, PersistentWatcher, SessionState, StateWatcher};
+use zookeeper_client::{Error, EventType, SessionState, StateWatcher};
 
 use super::Options;
-use super::link::{Link, Trouble};
-use super::load::{self, Ahead};
+use super::contact::Contact;
+use super::link::{Link, Trouble, Watch};
+use super::load::{self, Ahead, ENTRIES_AHEAD};
 use super::paths::{self, Paths};
 use super::plan::{self, Gap, MAX_BYTES, MAX_COMMITS, Operation, Plan};
 use super::state::State;
 use crate::adapters::changes::MOST_PASSED_OVER;
-use crate::ports::{Commit, CommitError, Revision};
-use crate::runtime::random;
+use crate::core::cluster::record::FenceKey;
+use crate::ports::{Commit, CommitError, Precondition, Revision};
+use crate::runtime::{clock, random};
 
 /// The log is looked at so often even when no watch says anything.
 const LOOK: Duration = Duration::from_secs(5);
@@ -29,6 +31,7 @@ const RELOADS: u32 = 3;
 /// What readers and the engine share.
 pub(super) struct Shared {
     pub(super) state: RwLock<State>,
+    pub(super) contact: Contact,
     /// Something was added to the history.
     pub(super) news: Notify,
     pub(super) paths: Paths,
@@ -83,17 +86,24 @@ impl Fate {
     }
 }
 
+/// Told once the view holds all that was answered to anybody before this was sent.
+pub(super) type Passed = oneshot::Sender<()>;
+
 /// A session, and what it tells of itself.
 struct Session {
     link: Link,
     states: StateWatcher,
     /// Of the log.
-    watcher: PersistentWatcher,
+    watcher: Watch,
 }
 
 pub(super) struct Engine {
     shared: Arc<Shared>,
     queue: mpsc::Receiver<Request>,
+    barriers: mpsc::Receiver<Passed>,
+    /// Who waits for the transaction that is under way, or the next when none is, and for the log to be read afterwards. Any transaction
+    /// will do, also one that fails: only reads are answered by servers that lag behind. Who comes while it is under way waits for the one after it.
+    waiting: Vec<Passed>,
     /// The one that did not fit in the last transaction.
     left: Option<Request>,
     session: Option<Session>,
@@ -103,18 +113,25 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(shared: Arc<Shared>, queue: mpsc::Receiver<Request>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, queue: mpsc::Receiver<Request>, barriers: mpsc::Receiver<Passed>) -> Self {
         let gap = Gap { length: random::below(MOST_PASSED_OVER), broken: false };
-        Self { shared, queue, left: None, session: None, gap, reading: 0 }
+        Self { shared, queue, barriers, waiting: Vec::new(), left: None, session: None, gap, reading: 0 }
     }
 
     pub(super) async fn run(mut self) {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // A session begins with a look.
+        look.reset();
         loop {
             self.reach().await;
             if let Some(request) = self.left.take() {
                 self.commit(request).await;
+                continue;
+            }
+            // No transaction that they could share has been answered.
+            if !self.waiting.is_empty() {
+                self.pass().await;
                 continue;
             }
             let Some(session) = &mut self.session else { continue };
@@ -123,15 +140,19 @@ impl Engine {
                     Some(request) => self.commit(request).await,
                     None => return,
                 },
+                Some(passed) = self.barriers.recv() => {
+                    self.waiting.push(passed);
+                    self.pass().await;
+                }
                 state = session.states.changed() => self.heard(state).await,
-                event = session.watcher.changed() => {
-                    // What it tells of the session is told by `states` too; but it tells nothing after the end.
-                    if event.event_type == EventType::Session && event.session_state.is_terminated() {
-                        self.heard(event.session_state).await;
-                    } else if event.event_type == EventType::NodeCreated && self.is_news(&event.path) {
+                event = session.watcher.changed() => match event {
+                    // `states` tells of that, too.
+                    None => self.over(),
+                    Some(event) if event.event_type == EventType::NodeCreated && self.is_news(&event.path) => {
                         self.follow().await;
                     }
-                }
+                    Some(_) => {}
+                },
                 _ = look.tick() => self.follow().await,
             }
         }
@@ -141,8 +162,11 @@ impl Engine {
     async fn reach(&mut self) {
         let mut pause = PAUSES.0;
         loop {
+            if self.session.as_ref().is_some_and(|session| session.link.state() == SessionState::SyncConnected) {
+                return;
+            }
+            self.shared.contact.waits(clock::instant());
             let reached = match &self.session {
-                Some(session) if session.link.state() == SessionState::SyncConnected => return,
                 Some(session) if session.link.state().is_terminated() => {
                     self.session = None;
                     continue;
@@ -183,13 +207,17 @@ impl Engine {
     /// again. So there is a new one each time, and the log is read.
     async fn heard(&mut self, state: SessionState) {
         if state.is_terminated() {
-            tracing::warn!(%state, "the session with ZooKeeper is over");
-            self.session = None;
+            self.over();
         } else if state == SessionState::SyncConnected
             && let Err(trouble) = self.watch_again().await
         {
             self.failed(&trouble);
         }
+    }
+
+    fn over(&mut self) {
+        tracing::warn!("the session with ZooKeeper is over");
+        self.session = None;
     }
 
     async fn watch_again(&mut self) -> Result<(), Trouble> {
@@ -221,19 +249,28 @@ impl Engine {
         }
     }
 
-    /// Takes up what stands in the log behind our head.
+    /// Takes up what stands in the log behind our head now. What comes meanwhile is not waited for: others may write all the time.
     async fn catch_up(&mut self, link: &Link) -> Result<(), Trouble> {
         loop {
-            let head = self.shared.read().history.head();
+            let (head, asked) = (self.shared.read().history.head(), clock::instant());
+            self.shared.contact.waits(asked);
             match load::ahead(link, &self.shared.paths, head).await? {
-                Ahead::Nothing => return Ok(()),
+                Ahead::Nothing => {
+                    self.shared.contact.is_current(asked);
+                    return Ok(());
+                }
                 Ahead::Entries(entries, effects, strays) => {
+                    let is_all = entries.len() < ENTRIES_AHEAD;
                     let mut state = self.shared.write();
                     entries.into_iter().for_each(|entry| state.apply(entry, Default::default()));
                     state.set(effects);
                     state.strays.extend(strays);
                     drop(state);
                     self.shared.news.notify_waiters();
+                    if is_all {
+                        self.shared.contact.is_current(asked);
+                        return Ok(());
+                    }
                 }
                 Ahead::Gone => {
                     tracing::warn!(head, "the log went on without us, or is an older one: the store is read anew");
@@ -252,6 +289,34 @@ impl Engine {
         Ok(())
     }
 
+    fn collect(&mut self) {
+        while let Ok(passed) = self.barriers.try_recv() {
+            self.waiting.push(passed);
+        }
+        // Who does not wait any more.
+        self.waiting.retain(|passed| !passed.is_closed());
+    }
+
+    fn passed(&mut self) {
+        for passed in self.waiting.drain(..) {
+            let _ = passed.send(());
+        }
+    }
+
+    /// Lets those pass who wait, without anything to write.
+    async fn pass(&mut self) {
+        let Some(link) = self.session.as_ref().map(|session| session.link.clone()) else { return };
+        self.collect();
+        let passed = match link.barrier(&self.shared.paths).await {
+            Ok(()) => self.catch_up(&link).await,
+            trouble => trouble,
+        };
+        match passed {
+            Ok(()) => self.passed(),
+            Err(trouble) => self.failed(&trouble),
+        }
+    }
+
     async fn commit(&mut self, first: Request) {
         let mut batch = self.batch(first);
         // The plan that was sent last, until it is certain that it has not happened and never will. Sent once more as it is,
@@ -265,20 +330,40 @@ impl Engine {
             let plan = match sent.take() {
                 Some(plan) if self.shared.read().history.has(&plan.entry.id) => return self.done(batch, &plan),
                 Some(plan) if self.follows(&plan) => plan,
+                // Its place may have been its own, and is forgotten; or it is not taken yet.
+                Some(plan) if unsure && !self.shared.read().history.tells_of(plan.number) => {
+                    let trouble = Trouble::NoAnswer("the log does not tell any more whether it was written".into());
+                    return refuse(batch, &trouble, unsure);
+                }
                 _ => {
                     unsure = false;
                     self.plan(&mut batch)
                 }
             };
+            self.collect();
+            let asked = clock::instant();
+            self.shared.contact.waits(asked);
             let answer = if plan.writes() { link.transact(&plan.operations).await } else { self.confirm(&link).await };
             let makes_entry = plan.makes_entry;
             let troubled = match answer {
                 Ok(()) => {
                     self.take_up(&plan);
+                    self.shared.contact.is_current(asked);
+                    self.passed();
                     return self.done(batch, &plan);
                 }
                 Err(Trouble::Failed { at, error: Error::NodeExists }) if at == makes_entry => {
-                    self.catch_up(&link).await
+                    let caught_up = self.catch_up(&link).await;
+                    if caught_up.is_ok() {
+                        self.passed();
+                    }
+                    caught_up
+                }
+                Err(Trouble::Failed { at, error: Error::NoNode }) if plan.fence_at(at).is_some() => {
+                    // The operations before it would have failed if the plan had happened before.
+                    supersede(&mut batch, plan.fence_at(at).expect("just looked"));
+                    unsure = false;
+                    continue;
                 }
                 Err(Trouble::Failed { at, error }) if reloads < RELOADS => {
                     let path = plan.operations.get(at).map(Operation::path);
@@ -358,6 +443,19 @@ impl Engine {
         }
         for (request, outcome) in batch.into_iter().zip(&plan.outcomes) {
             let _ = request.answer.send(outcome.map_err(CommitError::Conflict));
+        }
+    }
+}
+
+/// Answers those of a term that is over; the others go on.
+fn supersede(batch: &mut Vec<Request>, over: &FenceKey) {
+    let failed = |commit: &Commit| {
+        commit.preconditions.iter().position(|it| matches!(it, Precondition::Fence(fence) if fence == over))
+    };
+    for request in std::mem::take(batch) {
+        match failed(&request.commit) {
+            Some(at) => drop(request.answer.send(Err(CommitError::Conflict(at)))),
+            None => batch.push(request),
         }
     }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::core::cluster::record::FenceKey;
 use crate::ports::Revision;
 
 /// First byte of each value. A value that somebody wrote by hand is most likely to begin otherwise.
@@ -26,6 +27,9 @@ pub(super) struct LogEntry {
     pub(super) parents: Vec<String>,
     /// The number of the oldest entry that is kept beside it.
     pub(super) oldest: u64,
+    /// Of the latest term that wrote until now, from entry to entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) fence: Option<FenceKey>,
 }
 
 impl LogEntry {

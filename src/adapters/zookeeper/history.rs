@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::entry::LogEntry;
+use crate::core::cluster::record::FenceKey;
 use crate::ports::{Change, Changes, Revision};
 
 /// Entries are removed once so many newer changes are kept. The port promises 4096.
@@ -41,8 +42,18 @@ impl History {
         Revision(self.entries.back().expect("never empty").newest)
     }
 
+    /// Of the latest term that has written.
+    pub(super) fn fence(&self) -> Option<&FenceKey> {
+        self.entries.back().expect("never empty").fence.as_ref()
+    }
+
     pub(super) fn has(&self, id: &str) -> bool {
         self.entries.iter().rev().any(|entry| entry.id == id)
+    }
+
+    /// Whether it is known which entry has this number.
+    pub(super) fn tells_of(&self, number: u64) -> bool {
+        (self.oldest..=self.head()).contains(&number)
     }
 
     /// The numbers of those that the next entry removes.
@@ -111,7 +122,7 @@ mod tests {
     fn entry(before: u64, base: u64, keys: &[&str]) -> LogEntry {
         let changes: Vec<_> = (1..).zip(keys).map(|(above, key)| (above, (*key).to_owned())).collect();
         let newest = base + changes.len() as u64;
-        LogEntry { id: String::new(), before, base, newest, changes, parents: Vec::new(), oldest: 0 }
+        LogEntry { id: String::new(), before, base, newest, changes, parents: Vec::new(), oldest: 0, fence: None }
     }
 
     fn told(history: &History, cursor: u64) -> String {

@@ -1,18 +1,20 @@
 //! The way to ZooKeeper: one session, every call with a deadline, and what its errors mean to us.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tokio::time::timeout;
 use zookeeper_client::{
-    Acls, AddWatchMode, Client, CreateMode, CreateOptions, Error, MultiWriteError, PersistentWatcher, SessionState,
-    StateWatcher,
+    Acls, AddWatchMode, Client, CreateMode, CreateOptions, Error, EventType, MultiReadResult, MultiWriteError,
+    PersistentWatcher, SessionState, StateWatcher, WatchedEvent,
 };
 
 use super::Options;
 use super::paths::Paths;
 use super::plan::Operation;
+use super::tunnel::Tunnel;
 
 /// Reads that are under way at once.
 const READS: usize = 256;
@@ -26,6 +28,9 @@ pub(super) enum Trouble {
     /// It did not happen.
     #[error("{0}")]
     Refused(String),
+    /// What stands there was not written by us.
+    #[error("{0}")]
+    Damaged(String),
     /// This operation of a transaction failed, and nothing happened.
     #[error("operation {at} failed: {error}")]
     Failed { at: usize, error: Error },
@@ -42,10 +47,31 @@ impl From<Error> for Trouble {
     }
 }
 
+/// Of a znode and all below it.
+pub(super) struct Watch(PersistentWatcher);
+
+impl Watch {
+    /// None: the session is over. The client panics when its own task has gone, as it does while a process ends.
+    pub(super) async fn changed(&mut self) -> Option<WatchedEvent> {
+        let event = AssertUnwindSafe(self.0.changed()).catch_unwind().await.ok()?;
+        let is_end = event.event_type == EventType::Session && event.session_state.is_terminated();
+        (!is_end).then_some(event)
+    }
+}
+
+/// See [`Link::look`].
+pub(super) struct Look {
+    pub(super) data: Option<(Vec<u8>, i32)>,
+    /// In the order of the parents.
+    pub(super) children: Vec<Option<Vec<String>>>,
+}
+
 /// One session with ZooKeeper. It may lose its connection, and find it again; once it is over, another is needed.
 #[derive(Clone)]
 pub(super) struct Link {
     client: Arc<Client>,
+    /// Where the client's connections begin.
+    _tunnel: Option<Arc<Tunnel>>,
     answer_within: Duration,
     acls: Acls<'static>,
 }
@@ -58,11 +84,19 @@ impl Link {
         if let Some(auth) = &options.auth {
             connector = connector.with_auth("digest", auth.as_bytes());
         }
-        let servers = options.servers.join(",");
+        let tunnel = match &options.tls {
+            Some(tls) => Some(Tunnel::open(&options.servers, tls).await.map_err(|e| Trouble::NoAnswer(e.to_string()))?),
+            None => None,
+        };
+        let servers = tunnel.as_ref().map_or(options.servers.as_slice(), Tunnel::addresses).join(",");
         let answer_within = options.session_timeout;
-        let client = within(answer_within * 2, connector.connect(&servers)).await?;
+        let client = within(answer_within * 2, connector.connect(&servers)).await;
+        let client = client.map_err(|trouble| match tunnel.as_ref().map(Tunnel::troubles) {
+            Some(why) if !why.is_empty() => Trouble::NoAnswer(why),
+            _ => trouble,
+        })?;
         let acls = if options.auth.is_some() { Acls::creator_all() } else { Acls::anyone_all() };
-        Ok(Self { client: Arc::new(client), answer_within, acls })
+        Ok(Self { client: Arc::new(client), _tunnel: tunnel.map(Arc::new), answer_within, acls })
     }
 
     pub(super) fn states(&self) -> StateWatcher {
@@ -73,8 +107,9 @@ impl Link {
         self.client.state()
     }
 
-    pub(super) async fn watch(&self, path: &str) -> Result<PersistentWatcher, Trouble> {
-        within(self.answer_within, self.client.watch(path, AddWatchMode::PersistentRecursive)).await
+    pub(super) async fn watch(&self, path: &str) -> Result<Watch, Trouble> {
+        let watch = self.client.watch(path, AddWatchMode::PersistentRecursive);
+        within(self.answer_within, watch).await.map(Watch)
     }
 
     /// What stands there; `None` when nothing is there.
@@ -85,6 +120,37 @@ impl Link {
     /// In the order of the paths.
     pub(super) async fn get_all(&self, paths: Vec<String>) -> Result<Vec<Option<Vec<u8>>>, Trouble> {
         stream::iter(paths).map(|path| async move { self.get(&path).await }).buffered(READS).try_collect().await
+    }
+
+    /// What stands there with its version, and the names below each of the parents, all as of one moment: ZooKeeper carries out
+    /// nothing else meanwhile. `None` is what is not there.
+    pub(super) async fn look(&self, path: &str, parents: &[String]) -> Result<Look, Trouble> {
+        let mut reader = self.client.new_multi_reader();
+        reader.add_get_data(path)?;
+        for parent in parents {
+            reader.add_get_children(parent)?;
+        }
+        let mut look = Look { data: None, children: Vec::new() };
+        for result in within(self.answer_within, reader.commit()).await? {
+            match result {
+                MultiReadResult::Data { data, stat } => look.data = Some((data, stat.version)),
+                MultiReadResult::Children { children } => look.children.push(Some(children)),
+                // The first is that of the data, and so is the first error, unless data came.
+                MultiReadResult::Error { err: Error::NoNode } => look.children.push(None),
+                MultiReadResult::Error { err } => return Err(err.into()),
+                _ => return Err(Trouble::NoAnswer("an answer to another question".into())),
+            }
+        }
+        if look.data.is_none() {
+            look.children.remove(0);
+        }
+        Ok(look)
+    }
+
+    /// The session that an ephemeral znode goes away with, if it is there.
+    pub(super) async fn is_mine(&self, path: &str) -> Result<Option<bool>, Trouble> {
+        let stat = within(self.answer_within, self.client.check_stat(path)).await?;
+        Ok(stat.map(|stat| stat.ephemeral_owner == self.client.session_id().0))
     }
 
     /// Names, sorted; `None` when nothing is there.
@@ -124,7 +190,11 @@ impl Link {
                 Operation::Check(path) => writer.add_check_version(path, -1)?,
                 Operation::Create(path, data) => writer.add_create(path, data, &self.create())?,
                 Operation::Set(path, data) => writer.add_set_data(path, data, None)?,
+                Operation::SetAt(path, data, version) => writer.add_set_data(path, data, Some(*version))?,
                 Operation::Delete(path) => writer.add_delete(path, None)?,
+                Operation::CreateEphemeral(path) => {
+                    writer.add_create(path, b"", &CreateMode::Ephemeral.with_acls(self.acls))?;
+                }
             }
         }
         match timeout(self.answer_within, writer.commit()).await {

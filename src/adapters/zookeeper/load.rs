@@ -12,7 +12,7 @@ use super::state::{Effects, State};
 /// The layout that this program writes, and the newest that it reads.
 pub(super) const FORMAT: u32 = 1;
 /// Entries that are read at once when others have written.
-const ENTRIES_AHEAD: u64 = 16;
+pub(super) const ENTRIES_AHEAD: usize = 16;
 /// The store is read again when entries go away, or it is made, in the meantime.
 const TRIES: u32 = 10;
 
@@ -40,7 +40,8 @@ pub(super) async fn look(link: &Link, paths: &Paths) -> Result<Found, Trouble> {
 
 /// Makes an empty store. When another did so first, that is as good.
 pub(super) async fn make(link: &Link, paths: &Paths, id: String) -> Result<(), Trouble> {
-    let first = LogEntry { id, before: 0, base: 0, newest: 0, changes: Vec::new(), parents: Vec::new(), oldest: 0 };
+    let (changes, parents) = (Vec::new(), Vec::new());
+    let first = LogEntry { id, before: 0, base: 0, newest: 0, changes, parents, oldest: 0, fence: None };
     if paths.root() != "/" {
         link.make_all(paths.root()).await?;
     }
@@ -113,7 +114,7 @@ async fn history(link: &Link, paths: &Paths) -> Result<Option<History>, Trouble>
     for (number, stored) in numbers.into_iter().zip(stored).rev() {
         let follows = newest_first.last().is_none_or(|(later, _)| number + 1 == *later);
         let Some(entry) = stored.filter(|_| follows) else { break };
-        newest_first.push((number, readable(&entry)?));
+        newest_first.push((number, readable(paths, number, &entry)?));
     }
     let mut oldest_first = newest_first.into_iter().rev();
     let Some((oldest, first)) = oldest_first.next() else { return Ok(None) };
@@ -122,8 +123,13 @@ async fn history(link: &Link, paths: &Paths) -> Result<Option<History>, Trouble>
     Ok(Some(history))
 }
 
-fn readable(entry: &[u8]) -> Result<LogEntry, Trouble> {
-    LogEntry::from_bytes(entry).ok_or_else(|| Trouble::Refused("an entry of its log cannot be read".into()))
+fn readable(paths: &Paths, number: u64, entry: &[u8]) -> Result<LogEntry, Trouble> {
+    let path = paths.entry(number);
+    LogEntry::from_bytes(entry).ok_or_else(|| {
+        Trouble::Damaged(format!(
+            "{path} is no entry of its log; if somebody made it by hand, delete it with ZooKeeper's shell"
+        ))
+    })
 }
 
 /// What stands in the log behind the head that we know.
@@ -136,10 +142,11 @@ pub(super) enum Ahead {
 }
 
 pub(super) async fn ahead(link: &Link, paths: &Paths, head: u64) -> Result<Ahead, Trouble> {
-    let next = (head + 1..=head + ENTRIES_AHEAD).map(|number| paths.entry(number));
+    let next = (head + 1..=head + ENTRIES_AHEAD as u64).map(|number| paths.entry(number));
     // Each read sees at least what the one before it has seen.
     let stored = link.get_all(next.collect()).await?;
-    let entries = stored.into_iter().map_while(|entry| entry).map(|entry| readable(&entry));
+    let entries = stored.into_iter().map_while(|entry| entry);
+    let entries = entries.zip(head + 1..).map(|(entry, number)| readable(paths, number, &entry));
     let entries: Vec<LogEntry> = entries.collect::<Result<_, _>>()?;
     if entries.is_empty() {
         // Entries go away in their order: if ours is there now, the next one was not there before.

@@ -4,6 +4,8 @@
 //! stand in one order, and whoever's view of the store is not the newest cannot write (docs/adr/0020). Reads are answered
 //! from memory, which holds all keys.
 
+mod cluster;
+mod contact;
 mod diagnosis;
 mod engine;
 mod entry;
@@ -14,6 +16,7 @@ mod owner;
 mod paths;
 mod plan;
 mod state;
+mod tunnel;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,22 +24,27 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use self::engine::{Engine, Fate, Request, Shared};
+pub use self::cluster::ZooKeeperCluster;
+use self::contact::Contact;
+use self::engine::{Engine, Fate, Passed, Request, Shared};
 use self::link::{Link, Trouble};
 use self::load::{FORMAT, Found};
 pub use self::owner::Owner;
 use self::paths::Paths;
 pub use self::plan::MAX_BYTES as MAX_COMMIT_BYTES;
 use self::plan::MAX_BYTES;
-use crate::ports::{Changes, Commit, CommitError, Entry, MetaStore, Precondition, ReadError, Revision};
+pub use self::tunnel::Tls;
+use crate::ports::{Changes, Commit, CommitError, Entry, Freshness, MetaStore, ReadError, Revision};
 use crate::runtime::{clock, random};
 
 /// Commits that wait or are being written.
 const MAX_QUEUED: usize = 1024;
 /// What they hold together.
 const MAX_QUEUED_BYTES: usize = 32 * 1024 * 1024;
+/// A read waits for this part of a commit's time to be the newest.
+const BARRIER_SHARE: u32 = 5;
 /// A store that is being made by another process is looked at so often.
 const LOOKS: u32 = 5;
 
@@ -53,6 +61,8 @@ pub struct Options {
     pub commit_timeout: Duration,
     /// `user:password` of ZooKeeper's scheme `digest`: what is made belongs to this user only.
     pub auth: Option<String>,
+    /// Without it, the servers are spoken to in the clear.
+    pub tls: Option<Tls>,
     /// Nobody else opens the store then, unless with none.
     pub owner: Option<Owner>,
 }
@@ -101,6 +111,7 @@ pub struct ZooKeeperStore {
     queue: mpsc::Sender<Request>,
     queued_bytes: Arc<Semaphore>,
     engine: JoinHandle<()>,
+    barriers: mpsc::Sender<Passed>,
 }
 
 impl ZooKeeperStore {
@@ -114,14 +125,16 @@ impl ZooKeeperStore {
         let link = match Link::open(&options).await {
             Ok(link) => link,
             Err(Trouble::Refused(_)) => return Err(OpenError::Denied { chroot: options.chroot }),
-            Err(trouble) => return Err(OpenError::Unreachable(diagnosis::explain(&options.servers, &trouble).await)),
+            Err(trouble) => return Err(OpenError::Unreachable(diagnosis::explain(&options, &trouble).await)),
         };
+        let contact = Contact::since(clock::instant());
         let state = Self::read(&link, &paths, &options).await?;
         drop(link);
         let (queue, requests) = mpsc::channel(MAX_QUEUED);
-        let shared = Arc::new(Shared { state: state.into(), news: Notify::new(), paths, options });
-        let engine = tokio::spawn(Engine::new(Arc::clone(&shared), requests).run());
-        Ok(Self { shared, queue, queued_bytes: Arc::new(Semaphore::new(MAX_QUEUED_BYTES)), engine })
+        let shared = Arc::new(Shared { state: state.into(), contact, news: Notify::new(), paths, options });
+        let (barriers, waiting) = mpsc::channel(MAX_QUEUED);
+        let engine = tokio::spawn(Engine::new(Arc::clone(&shared), requests, waiting).run());
+        Ok(Self { shared, queue, queued_bytes: Arc::new(Semaphore::new(MAX_QUEUED_BYTES)), engine, barriers })
     }
 
     async fn read(link: &Link, paths: &Paths, options: &Options) -> Result<state::State, OpenError> {
@@ -141,7 +154,9 @@ impl ZooKeeperStore {
                     }
                     return load::load(link, paths).await.map_err(unreadable);
                 }
-                Found::Ours { format } => return Err(OpenError::Format { chroot: chroot(), found: format }),
+                Found::Ours { format } => {
+                    return Err(OpenError::Format { chroot: chroot(), found: format.chars().take(40).collect() });
+                }
                 Found::Foreign { example } => return Err(OpenError::Foreign { chroot: chroot(), example }),
                 Found::Nothing => load::make(link, paths, random::id()).await.map_err(unreadable)?,
             }
@@ -154,14 +169,12 @@ impl ZooKeeperStore {
         self.shared.read().znodes()
     }
 
-    /// Afterwards the view holds what was answered to anybody before. It waits for a commit that is impossible, and which only
-    /// a view that is the newest may refuse; those of others share the way.
-    async fn barrier(&self) -> Result<(), ReadError> {
-        let preconditions = vec![Precondition::Absent(String::new()), Precondition::Exists(String::new())];
-        match self.commit(Commit { preconditions, writes: Vec::new() }).await {
-            Err(CommitError::Conflict(_)) | Ok(_) => Ok(()),
-            Err(error) => Err(ReadError::Unavailable(error.to_string())),
-        }
+    /// Afterwards the view holds what was answered to anybody before. Those who wait share the way: see `Engine::waiting`.
+    async fn take_up_all(&self) -> Result<(), ReadError> {
+        let (passed, answer) = oneshot::channel();
+        let stopped = || ReadError::Unavailable("its task has stopped".into());
+        self.barriers.send(passed).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())
     }
 
     fn deadline(&self) -> Instant {
@@ -220,7 +233,9 @@ impl MetaStore for ZooKeeperStore {
     async fn changes(&self, cursor: Revision) -> Result<Changes, ReadError> {
         if cursor > self.shared.read().history.revision() {
             // Of another node's, perhaps, whose last commits are not known here yet.
-            self.barrier().await?;
+            let limit = self.shared.options.commit_timeout;
+            let late = |_| ReadError::Unavailable(format!("ZooKeeper has not been reached within {limit:?}"));
+            timeout(limit, self.take_up_all()).await.map_err(late)??;
         }
         loop {
             // Made before the look, so that what comes between the look and the wait is not missed.
@@ -234,6 +249,27 @@ impl MetaStore for ZooKeeperStore {
 
     async fn revision(&self) -> Result<Revision, ReadError> {
         Ok(self.shared.read().history.revision())
+    }
+
+    fn freshness(&self) -> Freshness {
+        self.shared.contact.freshness(clock::instant())
+    }
+
+    /// Once ZooKeeper has been away for as long as a read would wait, none waits any more.
+    async fn barrier(&self) -> Result<(), ReadError> {
+        if self.shared.options.owner.is_some() {
+            return Ok(());
+        }
+        let away = |why: &str| Err(ReadError::Unavailable(why.to_owned()));
+        let patience = (self.shared.options.commit_timeout / BARRIER_SHARE)
+            .saturating_sub(self.shared.contact.waited(clock::instant()));
+        if patience.is_zero() {
+            return away("ZooKeeper is not reached");
+        }
+        match timeout(patience, self.take_up_all()).await {
+            Ok(passed) => passed,
+            Err(_) => away("ZooKeeper does not say in time what is newest"),
+        }
     }
 }
 

@@ -2,10 +2,14 @@
 //!
 //! `<chroot>/data/<family>/<shard>/<leaf>`: the family is what stands before the key's first `/`, the shard is one of 256 by
 //! hash, so that none has ten thousand children where a family has two million keys. `<chroot>/log/<bucket>/<number>`.
+//!
+//! Of the cluster (docs/adr/0023): `<chroot>/cluster`, `<chroot>/fence/<term>#<cluster>/<epoch>`, `<chroot>/nodes/<name>#<incarnation>`.
 
 use sha2::{Digest, Sha256};
 
 use super::super::hex;
+use crate::core::cluster::ids::{Epoch, Incarnation, NodeId, NodeName, Term};
+use crate::core::cluster::record::{Fence, FenceKey};
 
 /// Log entries under one node.
 const BUCKET: u64 = 1000;
@@ -60,6 +64,33 @@ impl Paths {
         format!("{}/never", self.root)
     }
 
+    /// The cluster's record.
+    pub(super) fn cluster(&self) -> String {
+        format!("{}/cluster", self.root)
+    }
+
+    /// Above all fences; made with the first record.
+    pub(super) fn fences(&self) -> String {
+        format!("{}/fence", self.root)
+    }
+
+    pub(super) fn fence(&self, key: &FenceKey) -> String {
+        format!("{}/fence/{}", self.root, fence_name(key))
+    }
+
+    /// The epoch is a name, not a value: what a transaction checks of a value is its version, which begins anew in a znode that was made anew.
+    pub(super) fn epoch(&self, fence: &Fence) -> String {
+        format!("{}/{}", self.fence(&fence.key), fence.epoch)
+    }
+
+    pub(super) fn nodes(&self) -> String {
+        format!("{}/nodes", self.root)
+    }
+
+    pub(super) fn node(&self, id: &NodeId) -> String {
+        format!("{}/nodes/{}", self.root, node_name(id))
+    }
+
     pub(super) fn bucket(&self, number: u64) -> String {
         format!("{}/log/{:016}", self.root, number / BUCKET)
     }
@@ -72,6 +103,33 @@ impl Paths {
         let Place { family, shard, leaf } = Place::of(key);
         format!("{}/data/{family}/{shard}/{leaf}", self.root)
     }
+}
+
+fn fence_name(FenceKey { cluster_id, term }: &FenceKey) -> String {
+    format!("{term}#{}", escape(cluster_id.as_str()))
+}
+
+/// The fence of that name, unless somebody made it by hand and otherwise than we would.
+pub(super) fn fence_key(name: &str) -> Option<FenceKey> {
+    let (term, cluster) = name.split_once('#')?;
+    let key = FenceKey { cluster_id: unescape(cluster)?.as_str().into(), term: Term(term.parse().ok()?) };
+    (fence_name(&key) == name).then_some(key)
+}
+
+pub(super) fn epoch(name: &str) -> Option<Epoch> {
+    let epoch = Epoch(name.parse().ok()?);
+    (epoch.to_string() == name).then_some(epoch)
+}
+
+fn node_name(NodeId { name, incarnation }: &NodeId) -> String {
+    format!("{}#{incarnation}", escape(name.as_str()))
+}
+
+pub(super) fn node_id(name: &str) -> Option<NodeId> {
+    let (node, incarnation) = name.split_once('#')?;
+    let incarnation = Incarnation(u64::from_str_radix(incarnation, 16).ok()?);
+    let id = NodeId { name: NodeName::from(unescape(node)?.as_str()), incarnation };
+    (node_name(&id) == name).then_some(id)
 }
 
 /// The first entry of its bucket makes the bucket, and the last takes it away.
@@ -177,6 +235,23 @@ mod tests {
         assert_eq!(paths.entry(1_234_567), "/doyen/log/0000000000001234/0000000001234567");
         assert!(begins_bucket(0) && begins_bucket(2000) && !begins_bucket(1999) && ends_bucket(1999));
         assert_eq!((Paths::new("/").root(), Paths::new("/").data()), ("/", "/data".into()));
+    }
+
+    #[test]
+    fn fences_and_runs_of_nodes_come_back_from_their_names_and_nothing_else_is_one() {
+        let key = FenceKey { cluster_id: "a#/b".into(), term: Term(12) };
+        let paths = Paths::new("/d");
+        assert_eq!(paths.epoch(&Fence { key: key.clone(), epoch: Epoch(7) }), "/d/fence/12#a%23%2fb/7");
+        assert_eq!(fence_key("12#a%23%2fb"), Some(key));
+        let id = NodeId::new("node #1/é", 0xbeef);
+        assert_eq!(node_id(paths.node(&id).rsplit_once('/').unwrap().1), Some(id));
+        for odd in ["", "1", "#", "01#a", "1#a/b", "x#a", "1#%zz", "+1#a"] {
+            assert_eq!(fence_key(odd), None, "{odd}");
+        }
+        for odd in ["", "a", "#", "a/b#1", "a#0x1", "a#BEEF", "a#0beef", "%zz#1"] {
+            assert_eq!(node_id(odd), None, "{odd}");
+        }
+        assert_eq!((epoch("7"), epoch("07"), epoch("x")), (Some(Epoch(7)), None, None));
     }
 
     #[test]

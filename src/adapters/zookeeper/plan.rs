@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::entry::{LogEntry, to_value};
 use super::paths::{self, Paths, Place};
 use super::state::{Effects, State};
+use crate::core::cluster::record::FenceKey;
 use crate::ports::{Commit, Precondition, Revision, Write};
 
 /// ZooKeeper drops the connection of who sends more than 1 MiB.
@@ -22,7 +23,11 @@ pub(super) enum Operation {
     Check(String),
     Create(String, Vec<u8>),
     Set(String, Vec<u8>),
+    /// If it has this version.
+    SetAt(String, Vec<u8>, i32),
     Delete(String),
+    /// It goes away with the session.
+    CreateEphemeral(String),
 }
 
 /// In each plan the first operation checks that the head of the log is there, and the next but for a bucket's creation
@@ -38,6 +43,8 @@ pub(super) struct Plan {
     /// The operation that makes the entry.
     pub(super) makes_entry: usize,
     pub(super) effects: Effects,
+    /// The fences that it checks, right behind the entry that it makes.
+    pub(super) fences: Vec<FenceKey>,
     /// Of each commit its revision, or the first precondition that does not hold.
     pub(super) outcomes: Vec<Result<Revision, usize>>,
 }
@@ -47,12 +54,18 @@ impl Plan {
     pub(super) fn writes(&self) -> bool {
         self.outcomes.iter().any(Result::is_ok)
     }
+
+    /// The fence that this operation checks.
+    pub(super) fn fence_at(&self, operation: usize) -> Option<&FenceKey> {
+        self.fences.get(operation.checked_sub(self.makes_entry + 1)?)
+    }
 }
 
 impl Operation {
     pub(super) fn path(&self) -> &str {
         match self {
-            Self::Check(path) | Self::Create(path, _) | Self::Set(path, _) | Self::Delete(path) => path,
+            Self::Check(path) | Self::Delete(path) | Self::CreateEphemeral(path) => path,
+            Self::Create(path, _) | Self::Set(path, _) | Self::SetAt(path, _, _) => path,
         }
     }
 }
@@ -70,6 +83,8 @@ pub(super) struct Gap {
 pub(super) fn size_bytes(commit: &Commit, paths: &Paths) -> usize {
     let checks = commit.preconditions.iter().map(|precondition| match precondition {
         Precondition::Exists(key) | Precondition::At(key, _) => paths.key(key).len() + OPERATION_BYTES,
+        // It stands in the entry, too.
+        Precondition::Fence(fence) => 2 * paths.fence(fence).len() + OPERATION_BYTES,
         Precondition::Absent(_) | Precondition::NoneUnder(_) => 0,
     });
     let mut parents = BTreeSet::new();
@@ -106,20 +121,32 @@ pub(super) fn plan<'a>(
     let base = newest + gap.length;
     let (mut effects, mut outcomes, mut checked, mut changes) =
         (Effects::new(), Vec::new(), BTreeSet::new(), Vec::new());
-    let mut above = 0;
+    let (mut above, mut fences) = (0, Vec::new());
+    // The latest term that a commit was taken of: an earlier one writes nothing any more, whatever stands in ZooKeeper.
+    let mut latest = state.history.fence().cloned();
     for commit in commits {
-        if let Some(failed) = commit.preconditions.iter().position(|precondition| !state.holds(precondition, &effects))
-        {
+        let fails = |precondition: &Precondition| match precondition {
+            Precondition::Fence(key) => is_superseded(key, latest.as_ref()),
+            other => !state.holds(other, &effects),
+        };
+        if let Some(failed) = commit.preconditions.iter().position(fails) {
             outcomes.push(Err(failed));
             continue;
         }
         above += 1;
         let revision = Revision(base + u64::from(above));
         for precondition in &commit.preconditions {
-            if let Precondition::Exists(key) | Precondition::At(key, _) = precondition
-                && !effects.contains_key(key)
-            {
-                checked.insert(key.clone());
+            match precondition {
+                Precondition::Exists(key) | Precondition::At(key, _) if !effects.contains_key(key) => {
+                    checked.insert(key.clone());
+                }
+                Precondition::Fence(key) => {
+                    latest = Some(key.clone());
+                    if !fences.contains(key) {
+                        fences.push(key.clone());
+                    }
+                }
+                _ => {}
             }
         }
         for write in &commit.writes {
@@ -143,6 +170,7 @@ pub(super) fn plan<'a>(
         changes,
         parents: Vec::new(),
         oldest: removed.end,
+        fence: latest,
     };
     let writes = writes(state, paths, &effects, &mut entry.parents);
     let mut operations = vec![Operation::Check(paths.entry(number - 1))];
@@ -151,6 +179,7 @@ pub(super) fn plan<'a>(
     }
     let makes_entry = operations.len();
     operations.push(Operation::Create(paths.entry(number), entry.to_bytes()));
+    operations.extend(fences.iter().map(|fence| Operation::Check(paths.fence(fence))));
     // What somebody deleted by hand is noticed. What is deleted in this transaction is looked for by that.
     operations.extend(checked.iter().map(|key| Operation::Check(paths.key(key))));
     operations.extend(writes);
@@ -160,7 +189,11 @@ pub(super) fn plan<'a>(
             operations.push(Operation::Delete(paths.bucket(number)));
         }
     }
-    Plan { number, reading: 0, entry, operations, makes_entry, effects, outcomes }
+    Plan { number, reading: 0, entry, operations, makes_entry, effects, fences, outcomes }
+}
+
+fn is_superseded(key: &FenceKey, latest: Option<&FenceKey>) -> bool {
+    latest.is_some_and(|latest| latest.cluster_id == key.cluster_id && latest.term > key.term)
 }
 
 fn writes(state: &State, paths: &Paths, effects: &Effects, parents: &mut Vec<String>) -> Vec<Operation> {
@@ -248,17 +281,45 @@ mod tests {
     }
 
     #[test]
+    fn an_earlier_term_writes_nothing_once_a_later_one_of_the_cluster_has_and_what_is_written_is_checked() {
+        let fence = |cluster: &str, term: u64| {
+            Precondition::Fence(FenceKey { cluster_id: cluster.into(), term: crate::core::cluster::ids::Term(term) })
+        };
+        let commits = [
+            commit(&[fence("c", 7)], &[put("a")]),
+            commit(&[Precondition::Exists("a".into()), fence("c", 6)], &[put("b")]),
+            commit(&[fence("other", 1)], &[put("d")]),
+            commit(&[], &[put("e")]),
+        ];
+        let plan = planned(&[], &commits);
+        assert_eq!(plan.outcomes, [Ok(Revision(6)), Err(1), Ok(Revision(7)), Ok(Revision(8))]);
+        let paths = Paths::new("/d");
+        for (at, name) in [(2, "7#c"), (3, "1#other")] {
+            assert_eq!(plan.operations[at], Operation::Check(format!("/d/fence/{name}")));
+            assert_eq!(plan.fence_at(at).map(|fence| paths.fence(fence)), Some(format!("/d/fence/{name}")));
+        }
+        assert!(plan.fence_at(1).is_none() && plan.fence_at(4).is_none());
+        // From entry to entry, also by those who check none.
+        let mut later = state(&[]);
+        later.apply(LogEntry { fence: plan.entry.fence.clone(), ..plan.entry.clone() }, Effects::new());
+        let next = super::plan(&later, &paths, commits[3..].iter(), Gap::default(), "id".into());
+        assert_eq!(next.entry.fence, plan.entry.fence);
+    }
+
+    #[test]
     fn a_size_is_no_less_than_what_is_sent() {
         let paths = Paths::new("/a/rather/long/chroot");
         let awkward = "\u{1}\"\\é".repeat(50);
+        let fence = Precondition::Fence(FenceKey { cluster_id: awkward.as_str().into(), term: Default::default() });
         let commit =
-            commit(&[Precondition::Exists("a".into())], &[put(&awkward), put(&format!("{awkward}/{awkward}"))]);
+            commit(&[Precondition::Exists("a".into()), fence], &[put(&awkward), put(&format!("{awkward}/{awkward}"))]);
         let plan = plan(&state(&["a"]), &paths, [&commit].into_iter(), Gap::default(), "id".into());
         let sent: usize = plan.operations[1..]
             .iter()
             .map(|operation| match operation {
                 Operation::Check(path) | Operation::Delete(path) => path.len() + 24,
                 Operation::Create(path, data) | Operation::Set(path, data) => path.len() + data.len() + 56,
+                other => panic!("{other:?} is not of a plan"),
             })
             .sum();
         assert!(size_bytes(&commit, &paths) + 500 > sent, "{} {sent}", size_bytes(&commit, &paths));

@@ -72,6 +72,8 @@ impl State {
             Precondition::Absent(key) => version(key).is_none(),
             Precondition::Exists(key) => version(key).is_some(),
             Precondition::At(key, revision) => version(key) == Some(*revision),
+            // Decided by ZooKeeper, and by the plan that asks it.
+            Precondition::Fence(_) => true,
             Precondition::NoneUnder(prefix) => {
                 let from = (Bound::Included(prefix.as_str()), Bound::Unbounded);
                 let made = effects.range::<str, _>(from).take_while(|(key, _)| key.starts_with(prefix.as_str()));
@@ -137,6 +139,7 @@ pub(super) mod tests {
             changes: Vec::new(),
             parents: Vec::new(),
             oldest: 3,
+            fence: None,
         };
         let values = keys.iter().map(|key| ((*key).to_owned(), (Revision(1), Bytes::new()))).collect();
         State { values, strays: HashSet::new(), parents: HashSet::new(), history: History::new(3, first) }

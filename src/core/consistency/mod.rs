@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 pub use contents::{Contents, State};
 pub use finding::{Finding, Kind, Repair};
 
+use super::history::catalog::Head;
 use super::keys;
 
 /// A value and the revision that wrote it.
@@ -173,6 +174,8 @@ pub fn judge(key: &str, stored: &Stored, around: &Around, contents: &mut Content
         "idempotency" => rest::idempotency(it),
         "idempotency-times" => rest::idempotency_time(it),
         "tokens" => rest::token(it),
+        "history" => rest::segment(it),
+        keys::HISTORY_HEAD => drop(it.record::<Head>()),
         keys::STORE_IMPORT => rest::import(it),
         _ => return Step::Unknown,
     }

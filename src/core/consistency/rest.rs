@@ -1,9 +1,10 @@
-//! Binaries and their users, idempotency keys and their times, tokens, the mark of an import.
+//! Binaries and their users, segments of old jobs, idempotency keys and their times, tokens, the mark of an import.
 
 use super::jobs::content;
 use super::{Judged, Kind, Seen};
 use crate::core::access::TokenRecord;
 use crate::core::binaries::BinaryRecord;
+use crate::core::history::catalog::Manifest;
 use crate::core::idempotency::IdempotencyRecord;
 use crate::core::jobs::JobRecord;
 use crate::core::keys;
@@ -52,6 +53,13 @@ pub(super) fn idempotency_time(it: &mut Judged<'_>) {
 pub(super) fn token(it: &mut Judged<'_>) {
     if let Some(token) = it.record::<TokenRecord>() {
         it.stands_at(&keys::token(&token.id));
+    }
+}
+
+/// What is in the segment is judged by who reads it.
+pub(super) fn segment(it: &mut Judged<'_>) {
+    if let Some(manifest) = it.record::<Manifest>() {
+        content(it, "segment", &manifest.segment, "the old jobs in it are no longer found");
     }
 }
 

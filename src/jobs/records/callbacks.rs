@@ -40,7 +40,10 @@ pub fn outbox_key(record: &CallbackRecord, job: &str) -> Option<String> {
 
 impl Records {
     pub async fn callback(&self, job: &str) -> Result<Option<Versioned<CallbackRecord>>, StoreError> {
-        self.get(&keys::job_callback(job)).await
+        match self.get(&keys::job_callback(job)).await? {
+            Some(found) => Ok(Some(found)),
+            None => self.packed_callback(job).await,
+        }
     }
 
     /// The first keys of the outbox for this target, with when they are due.

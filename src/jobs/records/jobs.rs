@@ -115,6 +115,7 @@ impl Records {
 
     /// Gives a job that has ended its log, if it has none. Conflict: it was written in this moment.
     pub async fn add_log(&self, id: &str, log: BlobRef) -> Result<(), StoreError> {
+        self.unpack_job(id).await?;
         let Some(found) = self.get::<JobRecord>(&keys::job(id)).await?.filter(|job| job.record.log.is_none()) else {
             return Ok(());
         };
@@ -125,25 +126,36 @@ impl Records {
     }
 
     pub async fn job(&self, id: &str) -> Result<Option<JobRecord>, StoreError> {
-        Ok(self.get(&keys::job(id)).await?.map(|v| v.record))
+        Ok(self.versioned_job(id).await?.map(|v| v.record))
     }
 
+    /// A job in a segment has the version that it had when it was packed.
     pub async fn versioned_job(&self, id: &str) -> Result<Option<Versioned<JobRecord>>, StoreError> {
-        self.get(&keys::job(id)).await
+        match self.get(&keys::job(id)).await? {
+            Some(found) => Ok(Some(found)),
+            None => self.packed_job(id).await,
+        }
     }
 
     pub async fn job_config(&self, id: &str) -> Result<Option<String>, StoreError> {
-        self.text(&keys::job_config(id)).await
+        match self.text(&keys::job_config(id)).await? {
+            Some(found) => Ok(Some(found)),
+            None => Ok(self.packed_details(id).await?.config.map(super::history::text)),
+        }
     }
 
     pub async fn job_result(&self, id: &str) -> Result<Option<String>, StoreError> {
-        self.text(&keys::job_result(id)).await
+        match self.text(&keys::job_result(id)).await? {
+            Some(found) => Ok(Some(found)),
+            None => Ok(self.packed_details(id).await?.result.map(super::history::text)),
+        }
     }
 
     /// The newest jobs first, in any state.
     pub async fn newest_jobs(&self, limit: usize) -> Result<Vec<JobRecord>, StoreError> {
         let entries = self.store.range(keys::JOBS, None, true, limit).await?;
-        entries.iter().map(|e| read(&e.key, &e.value)).collect()
+        let jobs: Result<Vec<JobRecord>, StoreError> = entries.iter().map(|e| read(&e.key, &e.value)).collect();
+        self.with_packed(jobs?, None, limit).await
     }
 
     /// The newest jobs first that ended in this state.
@@ -151,9 +163,10 @@ impl Records {
         let entries = self.store.range(&keys::jobs_ended(state.name()), None, true, limit).await?;
         let mut jobs = Vec::with_capacity(entries.len());
         for entry in entries {
-            jobs.extend(self.job(keys::leaf(&entry.key)).await?);
+            // One that is packed in this moment comes with its segment.
+            jobs.extend(self.get(&keys::job(keys::leaf(&entry.key))).await?.map(|found| found.record));
         }
-        Ok(jobs)
+        self.with_packed(jobs, Some(state), limit).await
     }
 
     /// All jobs that have not ended, oldest first.

@@ -3,6 +3,7 @@
 mod binaries;
 pub mod callbacks;
 mod contexts;
+pub mod history;
 mod holds;
 mod idempotency;
 mod jobs;
@@ -20,7 +21,8 @@ use serde::de::DeserializeOwned;
 
 use crate::core::jobs::{Failure, failure};
 use crate::core::keys;
-use crate::ports::{Changes, Commit, CommitError, MetaStore, ReadError, Revision, Write};
+use crate::jobs::history::Segments;
+use crate::ports::{Changes, Commit, CommitError, Freshness, MetaStore, ReadError, Revision, Write};
 use crate::runtime::crash::{self, Side};
 
 pub use holds::Hold;
@@ -94,6 +96,8 @@ pub struct Records {
     claims: Arc<Claims>,
     held: holds::Held,
     timelines: timelines::Timelines,
+    /// Where old jobs are; `None` in tests that have none.
+    segments: Option<Arc<Segments>>,
 }
 
 fn put<T: Serialize>(key: String, record: &T) -> Write {
@@ -110,13 +114,29 @@ fn read<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, StoreError> {
 
 impl Records {
     pub fn new(store: Arc<dyn MetaStore>) -> Self {
-        Self { store, claims: Arc::default(), held: holds::Held::default(), timelines: timelines::Timelines::default() }
+        Self {
+            store,
+            claims: Arc::default(),
+            held: holds::Held::default(),
+            timelines: timelines::Timelines::default(),
+            segments: None,
+        }
     }
 
     /// Whether the store answers.
     pub async fn check(&self) -> Result<(), StoreError> {
         self.store.get(keys::STORE_ID).await?;
         Ok(())
+    }
+
+    /// Of what is read at this moment.
+    pub fn freshness(&self) -> Freshness {
+        self.store.freshness()
+    }
+
+    /// Reads that begin afterwards see what was answered to anybody before, on whatever node.
+    pub async fn barrier(&self) -> Result<(), StoreError> {
+        Ok(self.store.barrier().await?)
     }
 
     /// Waits until something changed after the cursor.

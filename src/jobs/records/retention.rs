@@ -47,14 +47,22 @@ impl Records {
 
     /// Removes ended jobs with everything that is kept under their ids. Answers how many: one that changed since it was read
     /// is left for later, and the others go.
-    pub async fn remove_jobs(&self, mut jobs: Vec<Settled>) -> Result<usize, StoreError> {
+    pub async fn remove_jobs(&self, jobs: Vec<Settled>) -> Result<usize, StoreError> {
+        self.remove_unchanged("jobs-remove", jobs).await
+    }
+
+    pub(super) async fn remove_unchanged(
+        &self,
+        name: &'static str,
+        mut jobs: Vec<Settled>,
+    ) -> Result<usize, StoreError> {
         while !jobs.is_empty() {
             let (preconditions, owners) = unchanged(jobs.iter());
             let mut commit = Commit { preconditions, writes: Vec::new() };
             for Settled { job: Versioned { record, .. }, .. } in &jobs {
                 commit.writes.extend(keys::of_ended_job(record.state.name(), &record.id).map(Write::Delete));
             }
-            match self.commit("jobs-remove", commit).await {
+            match self.commit(name, commit).await {
                 Ok(_) => return Ok(jobs.len()),
                 Err(CommitError::Conflict(changed)) => drop(jobs.swap_remove(owners[changed])),
                 Err(error) => return Err(error.into()),

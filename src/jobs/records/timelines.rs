@@ -170,8 +170,11 @@ impl Records {
             }
             inner.recent.get(job).copied()
         };
-        let stored = self.get(&keys::job_timeline(job)).await?;
-        Ok((stored.map(|found| found.record).unwrap_or_default(), after))
+        let stored = match self.get(&keys::job_timeline(job)).await? {
+            Some(found) => Some(found.record),
+            None => self.packed_timeline(job).await?,
+        };
+        Ok((stored.unwrap_or_default(), after))
     }
 }
 

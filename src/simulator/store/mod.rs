@@ -133,6 +133,10 @@ impl Store {
         if let Some(refusal) = self.refusal(base, fence) {
             return Ok(StoreAnswer::Refused(refusal));
         }
+        let next = record.fence().key;
+        if next != fence.key && self.state.fences.iter().any(|there| there.key == next) {
+            return Ok(StoreAnswer::Refused(Refusal::Fence));
+        }
         let version = base.next();
         let bytes = State::encoded(record)?;
         self.change(now, |state| {

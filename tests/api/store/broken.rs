@@ -82,7 +82,7 @@ async fn of_a_file_that_is_not_whole_nothing_is_imported() {
         flipped[at] ^= 0x10;
         std::fs::write(&file, &flipped).unwrap();
         assert_ne!(store(&to, &import(&file), &[]).code, Some(0), "byte {at}");
-        store(&to, &["check"], &[]).is(0).says("read 0 records and 0 blobs");
+        store(&to, &["check"], &[]).is(0).says("read 0 records, 0 packed jobs and 0 blobs");
     }
 }
 

@@ -4,5 +4,6 @@ mod blobs;
 mod cursors;
 mod disk;
 mod faults;
+mod packed;
 mod records;
 mod restart;

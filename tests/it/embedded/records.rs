@@ -22,7 +22,7 @@ use serde_json::json;
 use super::disk::{Disk, Fault};
 
 /// A life in the order of its commits; every kind is in it.
-const LIFE: [&str; 31] = [
+const LIFE: [&str; 36] = [
     "binary-put",
     "context-create",
     "context-attach",
@@ -46,6 +46,11 @@ const LIFE: [&str; 31] = [
     "idempotency-expire",
     "token-create",
     "token-revoke",
+    "history-pack",
+    "history-clear",
+    "history-cleared",
+    "job-unpack",
+    "history-trim",
     "jobs-trim",
     "jobs-remove",
     "binary-delete",
@@ -124,12 +129,12 @@ async fn act(name: &str, store: &Arc<EmbeddedStore>) -> Result<(), StoreError> {
             records.end(&ended, result.as_deref()).await
         }
         "job-log" => records.add_log("j1", serde_json::from_value(blob()).unwrap()).await,
-        _ => act_later(name, &records).await,
+        _ => act_later(name, store, &records).await,
     }
 }
 
 /// What follows the job's end.
-async fn act_later(name: &str, records: &Records) -> Result<(), StoreError> {
+async fn act_later(name: &str, store: &Arc<EmbeddedStore>, records: &Records) -> Result<(), StoreError> {
     let job = async || records.jobs_before(Some("j2"), 1).await.map(|mut jobs| jobs.remove(0));
     let settled = async || {
         let callback = records.callback("j1").await?.map(|found| found.version);
@@ -154,6 +159,9 @@ async fn act_later(name: &str, records: &Records) -> Result<(), StoreError> {
         "jobs-trim" => {
             let trimmed = Trimmed { of: settled().await?, result: true, log: true };
             records.trim_jobs(vec![trimmed]).await.map(drop)
+        }
+        "history-pack" | "history-clear" | "history-cleared" | "history-trim" | "job-unpack" => {
+            super::packed::act(name, store).await
         }
         "jobs-remove" => records.remove_jobs(vec![settled().await?]).await.map(drop),
         other => panic!("add the commit {other} to LIFE and here"),

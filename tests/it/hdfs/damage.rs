@@ -8,13 +8,22 @@ use super::uploads::write;
 use super::*;
 
 /// The file of a DataNode's block of this size, which no other block has.
-fn block(directory: &Path, size: u64) -> Option<PathBuf> {
+pub fn block(directory: &Path, size: u64) -> Option<PathBuf> {
     std::fs::read_dir(directory).unwrap().find_map(|entry| {
         let path = entry.unwrap().path();
         if path.is_dir() {
             return block(&path, size);
         }
         (path.metadata().is_ok_and(|meta| meta.len() == size)).then_some(path)
+    })
+}
+
+/// Whether a DataNode has a block that is written to.
+pub fn block_at_work(directory: &Path) -> bool {
+    std::fs::read_dir(directory).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        let is_at_work = path.ends_with("rbw") && std::fs::read_dir(&path).unwrap().next().is_some();
+        is_at_work || (path.is_dir() && block_at_work(&path))
     })
 }
 

@@ -1,7 +1,10 @@
 //! BinaryStore on a real HDFS, which all tests of this process share.
 
 mod damage;
+mod network;
 mod outages;
+mod pair;
+mod several;
 mod uploads;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +19,7 @@ use futures::TryStreamExt;
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-use crate::server;
+use crate::servers::hdfs::Hdfs;
 
 /// Of several parts.
 const LARGE: usize = 3 * 1024 * 1024 + 5;
@@ -24,7 +27,7 @@ const LARGE: usize = 3 * 1024 * 1024 + 5;
 /// The client keeps connections to DataNodes for the whole process, so they need a runtime that outlives each test's.
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
-static SERVER: LazyLock<server::Hdfs> = LazyLock::new(server::Hdfs::start);
+static SERVER: LazyLock<Hdfs> = LazyLock::new(Hdfs::start);
 /// Held for writing by who has it fail.
 static CALM: LazyLock<Arc<RwLock<()>>> = LazyLock::new(Arc::default);
 

@@ -82,8 +82,33 @@ async fn quota_that_is_used_up_is_told_as_full() {
         let full = upload(&store, &content(size)).await.unwrap_err();
         assert!(matches!(&full, BlobError::Full(why) if why.contains("-setSpaceQuota")), "{full}");
     }
+    uploads::nothing_is_left(&settings.path).await;
     SERVER.admin(&["-clrSpaceQuota", &settings.path]);
     upload(&store, &content(1000)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn datanodes_without_room_are_told_as_full_and_taken_again_when_they_have_some() {
+    let (store, settings, _alone) = alone();
+    SERVER.kill_datanode();
+    SERVER.start_with(&[("dfs.datanode.du.reserved", (1_u64 << 60).to_string())]);
+    let sizes = [2000, LARGE].into_iter();
+    let full = sizes.map(async |size| {
+        for _ in 0..1200 {
+            // Until the DataNode has told the NameNode how much room it has, it is away.
+            match upload(&store, &content(size)).await {
+                Err(BlobError::Full(why)) => return why.contains("Make room"),
+                _ => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+        false
+    });
+    let full = futures::future::join_all(full).await;
+    SERVER.kill_datanode();
+    SERVER.start_datanode();
+    until_it_works(&store).await;
+    assert_eq!(full, [true, true]);
+    uploads::nothing_is_left(&settings.path).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

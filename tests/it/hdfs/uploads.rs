@@ -25,6 +25,18 @@ async fn files(directory: &str) -> Vec<String> {
     found.into_iter().filter(|file| !file.isdir).map(|file| file.path[directory.len() + 1..].to_owned()).collect()
 }
 
+/// Waits until no upload has a file there.
+pub async fn nothing_is_left(directory: &str) {
+    let left = async || files(directory).await.into_iter().filter(|file| file.starts_with("tmp/")).collect::<Vec<_>>();
+    for _ in 0..300 {
+        if left().await.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{:?}", left().await);
+}
+
 /// As it was made so long ago.
 fn old_id(age: Duration) -> String {
     let now = clock::unix_ms() as u64 / 1000;
@@ -58,13 +70,8 @@ async fn broken_off_uploads_leave_nothing_in_hdfs() {
         refused.write(content(size)).await.unwrap();
         assert!(matches!(refused.finish(Some("another")).await, Err(BlobError::WrongHash { .. })));
     }
-    for _ in 0..300 {
-        if files(&settings.path).await.is_empty() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("{:?}", files(&settings.path).await);
+    nothing_is_left(&settings.path).await;
+    assert_eq!(files(&settings.path).await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,11 @@
 //! ZooKeeperStore over real servers, and what becomes of it when they do not do as they should.
 
+mod cluster;
 mod hands;
 mod openings;
 mod outages;
 mod several;
+mod tls;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,11 +31,26 @@ fn options(servers: Vec<String>) -> Options {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let chroot = format!("/doyen/test-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let session_timeout = Duration::from_secs(4);
-    Options { servers, chroot, session_timeout, commit_timeout: Duration::from_secs(30), auth: None, owner: None }
+    Options {
+        servers,
+        chroot,
+        session_timeout,
+        commit_timeout: Duration::from_secs(30),
+        auth: None,
+        tls: None,
+        owner: None,
+    }
 }
 
 pub fn fresh_now() -> ZooKeeperStore {
     tokio::task::block_in_place(|| Handle::current().block_on(open(&options(shared()))))
+}
+
+/// A store, and what opens it once more.
+pub fn twice_now() -> (ZooKeeperStore, impl FnOnce() -> ZooKeeperStore) {
+    let options = options(shared());
+    let open = move || tokio::task::block_in_place(|| Handle::current().block_on(open(&options)));
+    (open.clone()(), open)
 }
 
 async fn open(options: &Options) -> ZooKeeperStore {

@@ -8,8 +8,9 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use super::{bare, node, open, options, put, shared, value};
+use super::{bare, node, open, options, put, put_at_last, shared, value};
 use crate::servers::guarded::free_port;
+use crate::servers::zookeeper::Ensemble;
 
 async fn refused(options: Options) -> String {
     match ZooKeeperStore::open(options).await {
@@ -101,4 +102,45 @@ async fn what_is_no_zookeeper_is_said_to_be_none() {
         let said = refused(Options { session_timeout, ..options(servers) }).await;
         assert!(said.contains(expected) && named.iter().all(|server| said.contains(server)), "{said}");
     }
+}
+
+/// ZooKeeper takes a megabyte unless it is told otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_znodes_that_hands_have_made_below_the_chroot_are_passed_over_or_named() {
+    let ensemble = Ensemble::with_requests_of(8 << 20);
+    let options = options(ensemble.addresses());
+    let store = open(&options).await;
+    put(&store, "a", "1").await.unwrap();
+    let (client, root, large) = (bare(&options).await, &options.chroot, vec![b'x'; 2 << 20]);
+    client.create(&format!("{root}/by-hand"), &large, &node()).await.unwrap();
+    client.mkdir(&format!("{root}/data/b"), &node()).await.unwrap();
+    client.create(&format!("{root}/data/b/large"), &large, &node()).await.unwrap();
+    for store in [&store, &open(&options).await] {
+        put(store, "c", "2").await.unwrap();
+        assert_eq!(value(store, "a").await.as_deref(), Some("1"));
+    }
+    // A key of ours, overwritten, has no value any more, and can be given one.
+    let shard = client.list_children(&format!("{root}/data/a")).await.unwrap().remove(0);
+    client.set_data(&format!("{root}/data/a/{shard}/%%"), &large, None).await.unwrap();
+    let again = open(&options).await;
+    assert_eq!(value(&again, "a").await, None);
+    put(&again, "a", "3").await.unwrap();
+    let entry = format!("{root}/log/0000000000000000/0000000000000099");
+    client.create(&entry, &large, &node()).await.unwrap();
+    let said = refused(options.clone()).await;
+    assert!(said.contains(&entry) && said.contains("delete it") && said.len() < 500, "{said}");
+    client.delete(&entry, None).await.unwrap();
+    client.set_data(&format!("{root}/format"), &large, None).await.unwrap();
+    let said = refused(options).await;
+    assert!(said.contains("start the version that wrote it") && said.len() < 500, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_do_not_exist_are_no_harm_beside_one_that_does() {
+    let mut options = options(shared());
+    options.servers.insert(0, format!("127.0.0.1:{}", free_port()));
+    options.servers.insert(0, "no-such-host.invalid:2181".into());
+    let store = open(&options).await;
+    put_at_last(&store, "a", "1").await;
+    assert_eq!(value(&open(&options).await, "a").await.as_deref(), Some("1"));
 }

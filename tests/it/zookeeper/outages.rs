@@ -1,5 +1,7 @@
 //! Servers that die, freeze and are cut off; answers that do not come.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use doyen::adapters::zookeeper::Options;
@@ -210,5 +212,53 @@ async fn the_death_of_the_leader_and_the_loss_of_the_quorum_are_survived() {
     for (key, expected) in [("a", "1"), ("b", "2"), ("c", "3")] {
         assert_eq!(value(&store, key).await.as_deref(), Some(expected));
         assert_eq!(value(&open(&options).await, key).await.as_deref(), Some(expected));
+    }
+}
+
+/// Each is written until it is acknowledged, under a key of its own; what was acknowledged is there, and what was said not to have happened
+/// has not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_load_the_leaders_death_and_twenty_seconds_without_a_quorum_lose_nothing() {
+    let mut ensemble = Ensemble::start(3);
+    let options = Options { commit_timeout: Duration::from_secs(3), ..options(ensemble.addresses()) };
+    let stores = [open(&options).await, open(&options).await];
+    let (acknowledged, ended) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+    let write = async |at: usize| {
+        for n in 0_u32.. {
+            if ended.load(Ordering::SeqCst) {
+                return;
+            }
+            let key = format!("load/{at}/{n}");
+            let absent = [Precondition::Absent(key.clone())];
+            match put_if(&stores[at % 2], &absent, &key, "x").await {
+                Ok(_) => acknowledged.lock().unwrap().push((key, true)),
+                Err(CommitError::Unavailable(_)) => acknowledged.lock().unwrap().push((key, false)),
+                Err(CommitError::Unknown(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let outages = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let leader = ensemble.leader();
+        ensemble.servers[leader].kill();
+        put_at_last(&stores[0], "after the leader", "1").await;
+        let next = ensemble.leader();
+        ensemble.servers[next].kill();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        for server in [leader, next] {
+            tokio::task::block_in_place(|| ensemble.servers[server].start());
+        }
+        put_at_last(&stores[1], "after the quorum", "2").await;
+        ended.store(true, Ordering::SeqCst);
+    };
+    tokio::join!(join_all((0..8).map(write)), outages);
+    let acknowledged = acknowledged.into_inner().unwrap();
+    assert!(acknowledged.iter().filter(|(_, happened)| *happened).count() > 50);
+    for store in [&stores[0], &stores[1], &open(&options).await] {
+        put_at_last(store, "newest", "x").await;
+        for (key, happened) in &acknowledged {
+            assert_eq!(value(store, key).await.is_some(), *happened, "{key}");
+        }
     }
 }

@@ -1,10 +1,16 @@
 //! Several stores over one ensemble: one order of commits, and views that follow.
 
-use doyen::ports::{Changes, Commit, CommitError, MetaStore, Precondition, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use doyen::adapters::zookeeper::{Options, Owner};
+use doyen::ports::{Changes, Commit, CommitError, MetaStore, Precondition, ReadError, Write};
+use doyen::runtime::clock;
 use futures::future::join_all;
 
-use super::{hear_of, open, options, put, put_if, shared, value};
+use super::{PATIENCE, hear_of, open, options, put, put_if, shared, value};
 use crate::servers::proxy::{Proxy, Weather};
+use crate::servers::zookeeper::Ensemble;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn racing_increments_through_three_stores_lose_nothing() {
@@ -83,4 +89,90 @@ async fn a_store_that_was_away_for_longer_than_the_log_reads_all_anew() {
     assert_eq!(value(&away, "gone").await, None);
     assert_eq!(away.range("", None, false, 100).await, busy.range("", None, false, 100).await);
     put(&away, "back", "1").await.unwrap();
+}
+
+/// In an ensemble each store has a server of its own, which may lag behind that of the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_the_barrier_a_read_sees_what_another_node_was_told_also_under_load() {
+    let ensemble = Ensemble::start(3);
+    let direct = options(ensemble.addresses());
+    let at = |server: usize| Options { servers: vec![ensemble.servers[server].address()], ..direct.clone() };
+    let (one, other) = (open(&at(0)).await, open(&at(1)).await);
+    let (written, ended) = (AtomicU64::new(0), AtomicBool::new(false));
+    // Both stores write all the time, and many read at once.
+    let load = async |store, name: &str| {
+        for n in 0_u32.. {
+            if ended.load(Ordering::SeqCst) {
+                return;
+            }
+            let keys: Vec<String> = (0..4).map(|at| format!("load/{name}/{at}")).collect();
+            let written = if n % 2 == 0 { "x" } else { "y" };
+            let answers = join_all(keys.iter().map(|key| put(store, key, written))).await;
+            assert!(answers.iter().all(Result::is_ok));
+        }
+    };
+    let reads = async {
+        let read = async || {
+            while !ended.load(Ordering::SeqCst) {
+                let acknowledged = written.load(Ordering::SeqCst);
+                if other.barrier().await.is_err() {
+                    continue;
+                }
+                let seen = value(&other, "n").await.map_or(0, |n| n.parse().unwrap());
+                assert!(seen >= acknowledged, "{seen} after {acknowledged}");
+            }
+        };
+        join_all((0..16).map(|_| read())).await;
+    };
+    let writes = async {
+        for n in 1..=200 {
+            put(&one, "n", &n.to_string()).await.unwrap();
+            written.store(n, Ordering::SeqCst);
+            // On a machine that is too busy it may have to be asked again.
+            while other.barrier().await.is_err() {}
+            assert_eq!(value(&other, "n").await.unwrap(), n.to_string());
+        }
+        ended.store(true, Ordering::SeqCst);
+    };
+    let all = async { tokio::join!(load(&one, "one"), load(&other, "other"), reads, writes) };
+    tokio::time::timeout(PATIENCE * 2, all).await.unwrap();
+}
+
+/// With one for each the queue of commits would be full.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_that_wait_at_the_barrier_share_a_few_ways() {
+    let direct = Options { commit_timeout: PATIENCE * 5, ..options(shared()) };
+    let store = open(&direct).await;
+    let answers = tokio::time::timeout(PATIENCE, join_all((0..5000).map(|_| store.barrier()))).await.unwrap();
+    assert!(answers.iter().all(Result::is_ok));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_zookeeper_is_away_the_barrier_says_so_soon_and_it_is_free_for_who_has_the_store_alone() {
+    let direct = options(shared());
+    let proxy = Proxy::before(&direct.servers[0]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let proxied = Options { servers: vec![proxy.address.to_string()], ..direct.clone() };
+    let owner = Some(Owner::of(directory.path(), "alone").unwrap());
+    let (store, alone) = (open(&proxied).await, open(&Options { owner, ..proxied.clone() }).await);
+    while store.barrier().await.is_err() {}
+    for weather in [Weather::Silent, Weather::Cut] {
+        proxy.set(weather);
+        let begun = clock::instant();
+        let answers = join_all((0..20).map(|_| store.barrier())).await;
+        assert!(answers.iter().all(|answer| matches!(answer, Err(ReadError::Unavailable(_)))), "{answers:?}");
+        assert!(clock::since(begun) < Duration::from_secs(20), "{:?}", clock::since(begun));
+        tokio::time::sleep(Duration::from_secs(6).saturating_sub(clock::since(begun))).await;
+        // By now it is known to be away, and nobody waits.
+        let begun = clock::instant();
+        assert!(store.barrier().await.is_err() && clock::since(begun) < Duration::from_secs(3));
+        alone.barrier().await.unwrap();
+    }
+    proxy.set(Weather::Fair);
+    let back = async {
+        while store.barrier().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, back).await.unwrap();
 }
