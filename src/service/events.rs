@@ -198,8 +198,12 @@ impl Stream {
                 if records.is_packed_since(&id, Revision(self.cursor)).await? {
                     return Ok(None);
                 }
-                records.job(&id).await?.map(|stored| {
-                    let job = stored.or_running(active);
+                records.versioned_job(&id).await?.map(|stored| {
+                    // What wrote this is a later change, which is told in its turn.
+                    if cursor.is_some_and(|cursor| stored.version.0 > cursor) {
+                        return None;
+                    }
+                    let job = stored.record.or_running(active);
                     self.filter.wants_job(&job).then(|| Event::Job(Box::new(job), cursor))
                 })
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use doyen::runtime::crash::{COMMITS, FIRST_START, WRITES};
+use doyen::runtime::crash::{COMMITS, FIRST_START, TOOLS, WRITES};
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
@@ -22,6 +22,10 @@ fn named(source: &str, beginning: &str) -> Vec<String> {
     source.split(beginning).skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
 }
 
+/// What commits of the domain are made by.
+const COMMITTED: [&str; 5] =
+    [".commit(\"", ".commit_claimed(\"", ".move_callback(\"", ".remove_unchanged(\"", ".change_segment(\""];
+
 #[test]
 fn every_commit_and_every_point_of_the_sources_is_listed_once() {
     let mut files = Vec::new();
@@ -31,7 +35,7 @@ fn every_commit_and_every_point_of_the_sources_is_listed_once() {
         let source: String = fs::read_to_string(&file).unwrap().split_whitespace().collect();
         used.extend(named(&source, "crash::point(\""));
         if file.components().any(|part| part.as_os_str() == "records") {
-            for beginning in [".commit(\"", ".commit_claimed(\"", ".move_callback(\""] {
+            for beginning in COMMITTED {
                 used.extend(named(&source, beginning));
             }
             // Chosen by what came of the attempt.
@@ -39,8 +43,9 @@ fn every_commit_and_every_point_of_the_sources_is_listed_once() {
         }
     }
     let listed: BTreeSet<String> =
-        COMMITS.iter().chain(FIRST_START).chain(WRITES).map(|point| (*point).to_owned()).collect();
-    assert_eq!(listed.len(), COMMITS.len() + FIRST_START.len() + WRITES.len(), "a name stands twice");
+        COMMITS.iter().chain(FIRST_START).chain(WRITES).chain(TOOLS).map(|point| (*point).to_owned()).collect();
+    let all = COMMITS.len() + FIRST_START.len() + WRITES.len() + TOOLS.len();
+    assert_eq!(listed.len(), all, "a name stands twice");
     assert_eq!(used, listed, "the names in src (left) are those in src/runtime/crash.rs (right)");
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use ractor::ActorRef;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::state::{Held, Shared, State};
 use super::{Assigned, ContextMessage, Phase};
@@ -41,10 +42,11 @@ impl State {
             return;
         }
         // Its driver is done with it: another job may run, and whoever hears of this end finds the place free.
-        held.permit = None;
+        let place = held.permit.take();
         let (record, inline_result) = held.record.ended(outcome, log, clock::unix_ms());
         let (me, shared) = (me.clone(), self.shared.clone());
         let held = shared.records.hold(retention::contents(&record));
+        self.pass_on(place);
         self.storing.spawn(async move {
             let _held = held;
             while let Err(error) = shared.records.end(&record, inline_result.as_deref()).await {
@@ -80,12 +82,23 @@ impl State {
 
     /// The driver is done with the job, and its end is stored: its place is free.
     pub fn release(&mut self, job: &str) {
-        if let Some(held) = self.jobs.remove(job)
-            && let Some(gone) = held.killed
-        {
-            let _ = gone.send(());
+        if let Some(held) = self.jobs.remove(job) {
+            self.pass_on(held.permit);
+            if let Some(gone) = held.killed {
+                let _ = gone.send(());
+            }
         }
         self.acknowledge(job);
+    }
+
+    /// A job may have none: the server before gave it this place, and ended before the end of the one that had it was stored.
+    pub fn pass_on(&mut self, place: Option<OwnedSemaphorePermit>) {
+        let lacks = |held: &&mut Held| held.permit.is_none() && !held.ending;
+        if place.is_some()
+            && let Some(held) = self.jobs.values_mut().find(lacks)
+        {
+            held.permit = place;
+        }
     }
 
     /// What a job hears whose context goes away; the words are the reference's.

@@ -237,7 +237,8 @@ impl State {
                 true
             }
             Err(StoreError::Conflict(_)) => {
-                self.jobs.remove(job);
+                let held = self.jobs.remove(job);
+                self.pass_on(held.and_then(|held| held.permit));
                 true
             }
             Err(error) => {
@@ -268,7 +269,8 @@ impl State {
             match self.shared.records.reassign(&record, attachment).await {
                 Ok(()) => {}
                 Err(StoreError::Conflict(1)) => {
-                    self.jobs.remove(&id);
+                    let held = self.jobs.remove(&id);
+                    self.pass_on(held.and_then(|held| held.permit));
                     continue;
                 }
                 // The driver attaches anew at this moment, or the store is away.

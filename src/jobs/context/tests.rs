@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Assigned, ContextHandle, Shared};
+use super::{Assigned, ContextHandle, ContextMessage, Shared};
 use crate::adapters::memory::{MemoryBlobs, MemoryStore};
 use crate::adapters::outbound::HttpOutbound;
 use crate::api::driver::spec::{Announced, Spec};
@@ -57,9 +57,9 @@ impl Launcher for Stubborn {
     async fn sweep(&self, _: &HashSet<String>, _: &HashSet<Attempt>) {}
 }
 
-fn job(id: &str) -> JobRecord {
+fn job(context: &str, id: &str) -> JobRecord {
     let record = serde_json::json!({
-        "id": id, "class-path": "m.C", "context": "c", "context-id": "c1", "attempt": 1,
+        "id": id, "class-path": "m.C", "context": "c", "context-id": context, "attempt": 1,
         "state": "STARTED", "started-ms": 0, "binaries": [], "principal": "p",
     });
     serde_json::from_value(record).unwrap()
@@ -75,14 +75,23 @@ struct Scene {
 
 /// A context that the server found in its store, and whose driver has not attached yet.
 async fn scene() -> Scene {
+    scene_with("c1", 8, &[]).await
+}
+
+/// Its id, which one actor of a process has; its places; jobs that it has.
+async fn scene_with(id: &str, max_jobs: u32, jobs: &[&str]) -> Scene {
     let records = Records::new(Arc::new(MemoryStore::default()));
     let context = serde_json::json!({
-        "id": "c1", "name": "c", "kind": "python", "state": "RUNNING", "started-ms": 0, "settings": "{}",
-        "max-jobs": 8, "principal": "p", "attempt": 1, "secret-hash": "",
+        "id": id, "name": "c", "kind": "python", "state": "RUNNING", "started-ms": 0, "settings": "{}",
+        "max-jobs": max_jobs, "principal": "p", "attempt": 1, "secret-hash": "",
         "process": {"pid": 1, "start-ticks": 1, "directory": "/nowhere"},
     });
     let context: ContextRecord = serde_json::from_value(context).unwrap();
     records.create_context(&context, None).await.unwrap();
+    let attachment = records.attach(id, &Attachment { attempt: 1, node: "n".into() }).await.unwrap();
+    for name in jobs {
+        records.submit(&job(id, name), "{}", attachment, &[], None).await.unwrap();
+    }
     let launcher = Arc::new(Stubborn { is_killed: Semaphore::new(0), may_go: Semaphore::new(0) });
     let config = Arc::new(crate::config::Config::default());
     let outbound = Arc::new(HttpOutbound::new(config.security.clone()));
@@ -108,7 +117,7 @@ async fn scene() -> Scene {
 impl Scene {
     /// As it is handed over once it is recorded.
     async fn recorded(&self, id: &str) -> Assigned {
-        let record = job(id);
+        let record = job("c1", id);
         let attachment = Attachment { attempt: 1, node: "n".into() };
         let attachment = self.records.attach("c1", &attachment).await.unwrap();
         self.records.submit(&record, "{}", attachment, &[], None).await.unwrap();
@@ -136,4 +145,22 @@ async fn a_job_that_comes_while_its_context_ends_ends_with_it_and_a_later_one_is
     assert_eq!(early.state, JobState::Error);
     assert_eq!(early.failure.unwrap().message, "Context (c) for this job was terminated");
     assert!(!scene.handle.run(late));
+}
+
+#[tokio::test]
+async fn a_place_that_comes_free_goes_first_to_a_job_that_was_given_it_before_the_last_end_was_stored() {
+    let scene = scene_with("c2", 1, &["first", "second"]).await;
+    let all_free = async || {
+        // Behind all that was cast before.
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let kill = ContextMessage::Kill { job: "none".into(), reply };
+        scene.handle.actor.cast(kill).unwrap();
+        answer.await.unwrap();
+        scene.handle.slots.available_permits() == 1
+    };
+    assert!(!all_free().await);
+    scene.handle.actor.cast(ContextMessage::Stored { job: "first".into() }).unwrap();
+    assert!(!all_free().await);
+    scene.handle.actor.cast(ContextMessage::Stored { job: "second".into() }).unwrap();
+    assert!(all_free().await);
 }

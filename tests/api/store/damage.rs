@@ -6,10 +6,11 @@ use bytes::Bytes;
 use doyen::adapters::embedded::EmbeddedStore;
 use doyen::core::keys;
 use doyen::ports::{Commit, MetaStore, Write};
+use rustix::process::Signal;
 use serde_json::json;
 
 use super::day::{SETTINGS, command, day, ended, store};
-use crate::fixture::{Place, Server};
+use crate::fixture::{Place, Server, eventually};
 
 async fn change(place: &Place, writes: Vec<Write>) {
     let store = EmbeddedStore::open(&place.path("data/meta.redb"), 1 << 20).unwrap();
@@ -93,6 +94,33 @@ async fn content_that_is_damaged_or_gone_is_told_with_whose_it_is_and_left_alone
     store(&place, &["export", "file"], &[]).is(0);
     let stats = store(&place, &["stats", "--json"], &[]).is(0).json().remove(0);
     assert_eq!(stats["unreferenced-blobs"]["number"], 0, "{stats}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_jobs_in_segments_are_checked_counted_and_moved_with_what_they_refer_to() {
+    let day = day().await;
+    let packing = ["pack=\"on\"", "recent=1", "segment-jobs=2", "settled-after=\"0s\"", "interval=\"20ms\""];
+    let packing = packing.map(|it| format!("history.{it}"));
+    let settings: Vec<&str> = SETTINGS.into_iter().chain(packing.iter().map(String::as_str)).collect();
+    let server = Server::at(day.copied(), "127.0.0.1:0", &settings);
+    eventually("most jobs in segments", || async {
+        server.get("/metrics").await.text().contains("\ndoyen_history_packed_total 6\n")
+    })
+    .await;
+    server.signal(Signal::INT);
+    let from = server.end().await.1;
+    store(&from, &["check"], &[]).is(0).says("6 packed jobs");
+    let stats = store(&from, &["stats", "--json"], &[]).is(0).json().remove(0);
+    assert_eq!((&stats["packed-jobs"], &stats["unreferenced-blobs"]["number"]), (&json!(6), &json!(0)), "{stats}");
+    store(&from, &["export", "file"], &[]).is(0);
+    let to = Place::new();
+    store(&to, &["import", from.path("file").to_str().unwrap()], &[]).is(0);
+    store(&to, &["check"], &[]).is(0).says("6 packed jobs");
+
+    std::fs::remove_file(blobs(&to).pop().unwrap()).unwrap();
+    let found = store(&to, &["check"], &[]).is(9);
+    let missing = format!("missing-content: jobs/{}: its result, blob ", day.jobs[1]);
+    assert!(found.stdout.starts_with(&missing) && found.lines().len() == 1, "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,7 @@ use doyen::jobs::{Records, StoreError};
 use doyen::ports::{BinaryStore, MetaStore};
 
 /// Content is named by its hash, so all lives may share it.
-static BLOBS: LazyLock<Arc<MemoryBlobs>> = LazyLock::new(Arc::default);
+pub static BLOBS: LazyLock<Arc<MemoryBlobs>> = LazyLock::new(Arc::default);
 
 pub async fn act(name: &str, store: &Arc<EmbeddedStore>) -> Result<(), StoreError> {
     let blobs = Arc::clone(&BLOBS) as Arc<dyn BinaryStore>;

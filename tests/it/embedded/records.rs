@@ -287,6 +287,9 @@ async fn content(store: &Arc<EmbeddedStore>) -> Vec<(String, Bytes)> {
 async fn findings(store: &EmbeddedStore) -> Vec<Finding> {
     let mut contents = Contents::default();
     contents.add(&"ab".repeat(32), 7);
+    for segment in super::packed::BLOBS.list(None, 1000).await.unwrap() {
+        contents.add(&segment.sha256, segment.size_bytes);
+    }
     let stored = |entry: Entry| Stored { version: entry.version.0, value: entry.value };
     let mut all = Vec::new();
     for entry in store.range("", None, false, 1000).await.unwrap() {
