@@ -208,6 +208,7 @@ impl Finished {
             logs_ms: *logs_ms,
             newest_version: *newest_version,
             clearing,
+            stale: 0,
         }
     }
 }

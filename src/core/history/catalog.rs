@@ -35,6 +35,21 @@ pub struct Manifest {
     /// Its jobs may still stand under their own keys.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub clearing: bool,
+    /// Of its jobs, those of which a record, or a segment with a larger number, tells.
+    #[serde(default, skip_serializing_if = "is_0")]
+    pub stale: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]
+fn is_0(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Manifest {
+    /// How many jobs are told by it and by nothing else; while it is to be cleared, that is not known, and at least none.
+    pub fn counted(&self) -> u64 {
+        if self.clearing { 0 } else { self.jobs.saturating_sub(self.stale) }
+    }
 }
 
 /// What stands under `history-head`: written with each change of a manifest, so that one look tells whether any changed.

@@ -35,7 +35,7 @@ fn finished(jobs: &[(JobRecord, Details)]) -> Finished {
 }
 
 fn stored(finished: &Finished) -> Manifest {
-    finished.manifest(BlobRef { sha256: "ab".repeat(32), size_bytes: finished.bytes.len() as u64 }, true)
+    finished.manifest(BlobRef { sha256: "ab".repeat(32), size_bytes: finished.bytes.len() as u64 }, false)
 }
 
 fn part<'a>(bytes: &'a [u8], place: &Place) -> &'a [u8] {
@@ -277,6 +277,10 @@ fn retention_touches_a_segment_only_when_something_in_it_has_had_its_time() {
     ] {
         assert_eq!(due(policy, &manifest, newer, now_ms), expected, "{policy:?} {newer} {now_ms}");
     }
+    // What stands elsewhere too is not counted again; and as long as that is not known, nothing is done.
+    let stale = Manifest { stale: 1, ..manifest.clone() };
+    assert_eq!((due(&count, &stale, 8, 0), due(&count, &stale, 9, 0)), (Due::Keep, Due::Rewrite));
+    assert_eq!(due(&count, &Manifest { clearing: true, ..manifest }, 10, 0), Due::Keep);
 }
 
 #[test]

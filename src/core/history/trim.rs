@@ -16,12 +16,16 @@ pub enum Due {
 
 /// `newer` is the number of kept jobs that were submitted later.
 pub fn due(policy: &Policy, manifest: &Manifest, newer: u64, now_ms: i64) -> Due {
+    if manifest.clearing {
+        // Its jobs may be records, which were counted as such.
+        return Due::Keep;
+    }
     let most = policy.jobs_count.unwrap_or(u64::MAX);
     if newer >= most || is_over(manifest.newest_end_ms, policy.jobs_age_ms, now_ms) {
         return Due::Drop;
     }
     let over = |since: Option<i64>, age: Option<i64>| since.is_some_and(|since| is_over(since, age, now_ms));
-    let some = newer.saturating_add(manifest.jobs) > most
+    let some = newer.saturating_add(manifest.counted()) > most
         || is_over(manifest.oldest_end_ms, policy.jobs_age_ms, now_ms)
         || over(manifest.results_ms, policy.results_age_ms)
         || over(manifest.logs_ms, policy.logs_age_ms);

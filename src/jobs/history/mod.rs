@@ -158,31 +158,35 @@ impl Packer {
 
     async fn clear_segment(&self, segment: &Segment) -> Result<usize, PassError> {
         let bundles = self.segments.bundles(segment).await?;
-        let mut cleared = 0;
+        let (mut cleared, mut stale) = (0, 0);
         for batch in bundles.chunks(BATCH) {
             let began = clock::instant();
             let mut unchanged = Vec::with_capacity(batch.len());
             for bundle in batch {
-                unchanged.extend(self.unchanged(bundle).await?);
+                match self.records.settled(&bundle.id).await? {
+                    Some((settled, _)) if is_as_packed(&settled, bundle) => unchanged.push(settled),
+                    Some(_) => stale += 1,
+                    None => {}
+                }
             }
             if !unchanged.is_empty() {
+                let wanted = unchanged.len();
                 let gone = self.records.clear_packed(unchanged).await?;
                 self.segments.counts.packed.fetch_add(gone as u64, Ordering::Relaxed);
                 cleared += gone;
+                stale += wanted - gone;
                 tokio::time::sleep(clock::since(began)).await;
             }
         }
-        self.records.segment_cleared(segment).await?;
+        self.records.segment_cleared(segment, stale as u64).await?;
         Ok(cleared)
     }
+}
 
-    /// The job, when its own keys say what the segment says.
-    async fn unchanged(&self, bundle: &Bundle) -> Result<Option<Settled>, StoreError> {
-        let Some((settled, _)) = self.records.settled(&bundle.id).await? else { return Ok(None) };
-        let same_callback =
-            settled.callback.map(|version| version.0) == bundle.details.callback.as_ref().map(|c| c.version);
-        Ok((settled.job.version.0 == bundle.record.version && same_callback).then_some(settled))
-    }
+/// Whether the job's own keys say what the segment says.
+fn is_as_packed(settled: &Settled, bundle: &Bundle) -> bool {
+    let callback = bundle.details.callback.as_ref().map(|packed| packed.version);
+    settled.job.version.0 == bundle.record.version && settled.callback.map(|version| version.0) == callback
 }
 
 #[cfg(test)]

@@ -356,6 +356,21 @@ async fn a_packed_job_that_is_to_be_called_back_again_is_a_record_until_it_was()
 }
 
 #[tokio::test]
+async fn a_job_that_was_packed_many_times_counts_once_for_retention() {
+    let world = World::with(6, 2, 1).await;
+    world.pack().await.unwrap();
+    for _ in 0..5 {
+        assert!(world.records.unpack_job("00000000").await.unwrap());
+        assert_eq!(world.pack().await.unwrap(), 1);
+    }
+    let removed = world.retain(LATER, |r| r.jobs_count = 6).await;
+    assert_eq!((removed.jobs.load(Ordering::Relaxed), world.told(6).await.len()), (0, 6));
+    world.retain(LATER, |r| r.jobs_count = 5).await;
+    let oldest = world.records.job("00000000").await.unwrap();
+    assert!(oldest.is_none() && world.records.job("00000001").await.unwrap().is_some(), "{oldest:?}");
+}
+
+#[tokio::test]
 async fn a_log_that_comes_late_is_found_with_its_job() {
     let world = World::with(23, 2, 10).await;
     world.pack().await.unwrap();

@@ -2,7 +2,7 @@
 
 use super::Segments;
 use crate::core::history::builder::Builder;
-use crate::core::history::catalog::Segment;
+use crate::core::history::catalog::{Manifest, Segment};
 use crate::core::history::trim::{Due, due, kept};
 use crate::core::jobs::JobRecord;
 use crate::core::retention::{Fate, Policy, Referenced, Uses};
@@ -49,15 +49,15 @@ pub(in crate::jobs) async fn trim(
             Err(error) => return Err(error.into()),
         }
         match due(policy, &segment.manifest, newer, now_ms) {
-            Due::Keep => newer += segment.manifest.jobs,
+            Due::Keep => newer += segment.manifest.counted(),
             Due::Drop => {
                 if changed(records.trim_segment(&segment, None).await)? {
-                    gone.jobs += segment.manifest.jobs;
+                    gone.jobs += segment.manifest.counted();
                 }
             }
             Due::Rewrite => match rewrite(records, segments, policy, now_ms, newer, &segment, &mut gone).await {
                 Ok(stay) => newer += stay,
-                Err(PassError::Records(StoreError::Corrupt { .. })) => newer += segment.manifest.jobs,
+                Err(PassError::Records(StoreError::Corrupt { .. })) => newer += segment.manifest.counted(),
                 Err(error) => return Err(error),
             },
         }
@@ -84,11 +84,14 @@ async fn rewrite(
     segment: &Segment,
     gone: &mut Gone,
 ) -> Result<u64, PassError> {
+    let stale = segment.manifest.stale;
+    // Which of them stand elsewhere too is not known: so many at most are kept too long.
+    let counted = |stay: usize| (stay as u64).saturating_sub(stale);
     let mut stay = Vec::new();
     let mut here = Gone::default();
     for bundle in segments.bundles(segment).await?.into_iter().rev() {
         let job: JobRecord = super::super::records::history::job_in(&bundle)?;
-        let fate = policy.job(&job, newer + stay.len() as u64, now_ms);
+        let fate = policy.job(&job, newer + counted(stay.len()), now_ms);
         match fate {
             Fate::Remove => here.jobs += 1,
             Fate::Trim { result, log } => {
@@ -109,15 +112,16 @@ async fn rewrite(
         Some(mut finished) => {
             let stored = segments.store(std::mem::take(&mut finished.bytes)).await?;
             let _hold = records.hold([stored.sha256.as_str()]);
-            let manifest = finished.manifest(stored.clone(), segment.manifest.clearing);
+            let manifest = finished.manifest(stored.clone(), false);
+            let manifest = Manifest { stale: stale.min(manifest.jobs), ..manifest };
             records.trim_segment(segment, Some(&manifest)).await
         }
     };
     if !changed(done)? {
-        return Ok(segment.manifest.jobs);
+        return Ok(segment.manifest.counted());
     }
     gone.jobs += here.jobs;
     gone.results += here.results;
     gone.logs += here.logs;
-    Ok(stay.len() as u64)
+    Ok(counted(stay.len()))
 }

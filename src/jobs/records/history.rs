@@ -239,9 +239,9 @@ impl Records {
         self.remove_unchanged("history-clear", jobs).await
     }
 
-    /// Nothing of the segment's jobs is left that has to be cleared. Conflict: it was changed.
-    pub async fn segment_cleared(&self, segment: &Segment) -> Result<(), StoreError> {
-        let manifest = Manifest { clearing: false, ..segment.manifest.clone() };
+    /// Nothing of the segment's jobs is left that has to be cleared; so many of them are records again. Conflict: it was changed.
+    pub async fn segment_cleared(&self, segment: &Segment, stale: u64) -> Result<(), StoreError> {
+        let manifest = Manifest { clearing: false, stale, ..segment.manifest.clone() };
         self.change_segment("history-cleared", segment, Some(&manifest)).await
     }
 
@@ -278,10 +278,13 @@ impl Records {
         let Some((segment, packed)) = self.packed(id).await? else { return Ok(false) };
         let details = self.packed_details(id).await?;
         let state = job_of(&packed)?.state;
-        let preconditions = vec![
-            Precondition::Absent(keys::job(id)),
-            Precondition::At(keys::history(segment.number), Revision(segment.version)),
-        ];
+        let head = self.head().await?;
+        let next = head.as_ref().map_or(0, |head| head.record.next);
+        let mut commit = moved(head, next);
+        let key = keys::history(segment.number);
+        commit.preconditions.push(Precondition::Absent(keys::job(id)));
+        commit.preconditions.push(Precondition::At(key.clone(), Revision(segment.version)));
+        commit.writes.push(put(key, &Manifest { stale: segment.manifest.stale + 1, ..segment.manifest.clone() }));
         let kept = [
             (keys::job(id), Some(packed.record.value)),
             (keys::job_config(id), details.config),
@@ -290,8 +293,8 @@ impl Records {
             (keys::job_callback(id), details.callback.map(|callback| callback.value)),
         ];
         let kept = kept.into_iter().filter_map(|(key, value)| Some(Write::Put(key, value?)));
-        let writes = kept.chain([mark(keys::job_ended(state.name(), id))]).collect();
-        match self.commit("job-unpack", Commit { preconditions, writes }).await {
+        commit.writes.extend(kept.chain([mark(keys::job_ended(state.name(), id))]));
+        match self.commit("job-unpack", commit).await {
             // Somebody else unpacked it, or its segment was changed: who asked looks again.
             Ok(_) | Err(CommitError::Conflict(_)) => Ok(true),
             Err(error) => Err(error.into()),

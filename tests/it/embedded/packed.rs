@@ -30,7 +30,7 @@ pub async fn act(name: &str, store: &Arc<EmbeddedStore>) -> Result<(), StoreErro
             let (settled, _) = records.settled("j1").await?.unwrap();
             records.clear_packed(vec![settled]).await.map(drop)
         }
-        "history-cleared" => records.segment_cleared(&catalog.segments()[0]).await,
+        "history-cleared" => records.segment_cleared(&catalog.segments()[0], 0).await,
         "job-unpack" => records.unpack_job("j1").await.map(drop),
         "history-trim" => records.trim_segment(&catalog.segments()[0], None).await,
         other => panic!("{other} is not about packed jobs"),

@@ -15,7 +15,7 @@ use doyen::core::jobs::{JobRecord, Outcome, Queued};
 use doyen::core::keys;
 use doyen::jobs::records::{Settled, Trimmed};
 use doyen::jobs::{Claim, Records, StoreError};
-use doyen::ports::{Entry, MetaStore};
+use doyen::ports::{BinaryStore, Entry, MetaStore};
 use doyen::runtime::crash::COMMITS;
 use serde_json::json;
 
