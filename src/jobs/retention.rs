@@ -114,6 +114,9 @@ pub(in crate::jobs) struct Sweeper {
 #[derive(Default)]
 struct Scan {
     kept: u64,
+    /// Those that are kept, where there are others in segments.
+    ids: Vec<String>,
+    has_segments: bool,
     uses: Uses,
     remove: Vec<Settled>,
     trim: Vec<Trimmed>,
@@ -164,7 +167,8 @@ impl Sweeper {
         };
         let mut scan = self.jobs(now_ms, &mut referenced).await?;
         if let Some(segments) = self.records.segments() {
-            let seen = Kept { newer: scan.kept, uses: &mut scan.uses, referenced: &mut referenced };
+            let seen =
+                Kept { records: std::mem::take(&mut scan.ids), uses: &mut scan.uses, referenced: &mut referenced };
             let gone = history::trim(&self.records, segments, &self.policy, now_ms, seen).await?;
             self.removed.jobs.fetch_add(gone.jobs, Ordering::Relaxed);
             self.removed.results.fetch_add(gone.results, Ordering::Relaxed);
@@ -176,7 +180,8 @@ impl Sweeper {
     }
 
     async fn jobs(&self, now_ms: i64, referenced: &mut Referenced) -> Result<Scan, PassError> {
-        let mut scan = Scan::default();
+        let has_segments = !self.records.catalog().await?.segments().is_empty();
+        let mut scan = Scan { has_segments, ..Scan::default() };
         let mut before: Option<String> = None;
         loop {
             let page = self.records.jobs_before(before.as_deref(), PAGE).await?;
@@ -223,6 +228,9 @@ impl Sweeper {
             Fate::Keep => {}
         }
         scan.kept += 1;
+        if scan.has_segments {
+            scan.ids.push(job.record.id.clone());
+        }
         if self.policy.binaries_unused_age_ms.is_some() {
             scan.uses.saw(&job.record, now_ms);
         }

@@ -92,13 +92,6 @@ impl Catalog {
         self.0.iter().filter(may_have)
     }
 
-    /// Those whose jobs were submitted last come first.
-    pub fn newest_first(&self) -> Vec<Arc<Segment>> {
-        let mut all = self.0.clone();
-        all.sort_by(|a, b| b.manifest.last.cmp(&a.manifest.last));
-        all
-    }
-
     pub fn jobs(&self) -> u64 {
         self.0.iter().map(|segment| segment.manifest.jobs).sum()
     }

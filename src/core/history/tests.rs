@@ -259,28 +259,26 @@ fn retention_touches_a_segment_only_when_something_in_it_has_had_its_time() {
         policy
     };
     let none = policy(|_| {});
-    let (age, count) = (policy(|p| p.jobs_age_ms = Some(5)), policy(|p| p.jobs_count = Some(10)));
+    let age = policy(|p| p.jobs_age_ms = Some(5));
     let (results, logs) = (policy(|p| p.results_age_ms = Some(5)), policy(|p| p.logs_age_ms = Some(5)));
+    let (first, last) = (manifest.first.clone(), manifest.last.clone());
     // They ended at 10, 20 and 30 ms.
-    for (policy, newer, now_ms, expected) in [
-        (&none, 1_000_000, 1_000_000, Due::Keep),
-        (&age, 0, 15, Due::Keep),
-        (&age, 0, 16, Due::Rewrite),
-        (&age, 0, 35, Due::Rewrite),
-        (&age, 0, 36, Due::Drop),
-        (&count, 7, 0, Due::Keep),
-        (&count, 8, 0, Due::Rewrite),
-        (&count, 10, 0, Due::Drop),
-        (&results, 0, 15, Due::Keep),
-        (&results, 0, 1000, Due::Rewrite),
-        (&logs, 0, 16, Due::Rewrite),
+    for (policy, too_old, now_ms, expected) in [
+        (&none, None, 1_000_000, Due::Keep),
+        (&age, None, 15, Due::Keep),
+        (&age, None, 16, Due::Rewrite),
+        (&age, None, 35, Due::Rewrite),
+        (&age, None, 36, Due::Drop),
+        (&none, Some(""), 0, Due::Keep),
+        (&none, Some(&*first), 0, Due::Rewrite),
+        (&none, Some(&*last), 0, Due::Drop),
+        (&results, None, 15, Due::Keep),
+        (&results, None, 1000, Due::Rewrite),
+        (&logs, None, 16, Due::Rewrite),
     ] {
-        assert_eq!(due(policy, &manifest, newer, now_ms), expected, "{policy:?} {newer} {now_ms}");
+        assert_eq!(due(policy, &manifest, too_old, now_ms), expected, "{policy:?} {too_old:?} {now_ms}");
     }
-    // What stands elsewhere too is not counted again; and as long as that is not known, nothing is done.
-    let stale = Manifest { stale: 1, ..manifest.clone() };
-    assert_eq!((due(&count, &stale, 8, 0), due(&count, &stale, 9, 0)), (Due::Keep, Due::Rewrite));
-    assert_eq!(due(&count, &Manifest { clearing: true, ..manifest }, 10, 0), Due::Keep);
+    assert_eq!(due(&age, &Manifest { clearing: true, ..manifest }, Some(&last), 1000), Due::Keep);
 }
 
 #[test]

@@ -14,18 +14,18 @@ pub enum Due {
     Drop,
 }
 
-/// `newer` is the number of kept jobs that were submitted later.
-pub fn due(policy: &Policy, manifest: &Manifest, newer: u64, now_ms: i64) -> Due {
+/// `too_old` is the newest job that goes because there are newer ones enough.
+pub fn due(policy: &Policy, manifest: &Manifest, too_old: Option<&str>, now_ms: i64) -> Due {
     if manifest.clearing {
-        // Its jobs may be records, which were counted as such.
+        // Its jobs may be records, and are judged as such.
         return Due::Keep;
     }
-    let most = policy.jobs_count.unwrap_or(u64::MAX);
-    if newer >= most || is_over(manifest.newest_end_ms, policy.jobs_age_ms, now_ms) {
+    let goes = |id: &str| too_old.is_some_and(|newest| id <= newest);
+    if goes(&manifest.last) || is_over(manifest.newest_end_ms, policy.jobs_age_ms, now_ms) {
         return Due::Drop;
     }
     let over = |since: Option<i64>, age: Option<i64>| since.is_some_and(|since| is_over(since, age, now_ms));
-    let some = newer.saturating_add(manifest.counted()) > most
+    let some = goes(&manifest.first)
         || is_over(manifest.oldest_end_ms, policy.jobs_age_ms, now_ms)
         || over(manifest.results_ms, policy.results_age_ms)
         || over(manifest.logs_ms, policy.logs_age_ms);

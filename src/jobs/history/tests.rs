@@ -365,9 +365,27 @@ async fn a_job_that_was_packed_many_times_counts_once_for_retention() {
     }
     let removed = world.retain(LATER, |r| r.jobs_count = 6).await;
     assert_eq!((removed.jobs.load(Ordering::Relaxed), world.told(6).await.len()), (0, 6));
+    world.retain(LATER, |r| r.jobs_count = 4).await;
+    let left: Vec<String> = world.records.newest_jobs(10).await.unwrap().into_iter().map(|job| job.id).collect();
+    assert_eq!(left, ["00000005", "00000004", "00000003", "00000002"]);
+}
+
+#[tokio::test]
+async fn an_old_job_that_is_a_record_again_takes_nobodys_place() {
+    let world = World::with(9, 1, 2).await;
+    world.pack().await.unwrap();
+    assert!(world.records.unpack_job("00000000").await.unwrap() && world.records.unpack_job("00000001").await.unwrap());
+    for most in [8, 7, 5] {
+        world.retain(LATER, |r| r.jobs_count = most).await;
+        let left: Vec<String> = world.records.newest_jobs(10).await.unwrap().into_iter().map(|job| job.id).collect();
+        let newest = (9 - most as u32..9).rev().map(|id| format!("{id:08}"));
+        assert!(newest.clone().all(|id| left.contains(&id)), "{most}: {left:?}");
+    }
+    // Packed once more, they go.
+    world.pack().await.unwrap();
     world.retain(LATER, |r| r.jobs_count = 5).await;
-    let oldest = world.records.job("00000000").await.unwrap();
-    assert!(oldest.is_none() && world.records.job("00000001").await.unwrap().is_some(), "{oldest:?}");
+    let left: Vec<String> = world.records.newest_jobs(10).await.unwrap().into_iter().map(|job| job.id).collect();
+    assert_eq!(left, ["00000008", "00000007", "00000006", "00000005", "00000004"]);
 }
 
 #[tokio::test]
