@@ -91,8 +91,4 @@ impl Catalog {
         };
         self.0.iter().filter(may_have)
     }
-
-    pub fn jobs(&self) -> u64 {
-        self.0.iter().map(|segment| segment.manifest.jobs).sum()
-    }
 }
