@@ -14,7 +14,7 @@ use crate::runtime::clock;
 
 /// Of one commit: less than any store takes.
 const BATCH_BYTES: usize = 256 * 1024;
-const BATCH: usize = 250;
+const BATCH: usize = 128;
 /// Of the file.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// What a store may add to an entry, beside its key and value.

@@ -1,6 +1,7 @@
 //! The one task that writes: it joins what waits into transactions, follows the log of the store, and settles what it
 //! got no answer to. What is in memory changes here only.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -14,8 +15,8 @@ use super::contact::Contact;
 use super::link::{Link, Trouble, Watch};
 use super::load::{self, Ahead, ENTRIES_AHEAD};
 use super::paths::{self, Paths};
-use super::plan::{self, Gap, MAX_BYTES, MAX_COMMITS, Operation, Plan};
-use super::state::State;
+use super::plan::{self, Gap, Impossible, MAX_BYTES, MAX_COMMITS, Operation, Plan};
+use super::state::{State, Strays};
 use crate::adapters::changes::MOST_PASSED_OVER;
 use crate::core::cluster::record::FenceKey;
 use crate::ports::{Commit, CommitError, Precondition, Revision};
@@ -80,6 +81,11 @@ impl Fate {
         self.0.load(Ordering::Acquire) == Self::LEFT
     }
 
+    /// It waits again, and was not sent.
+    fn keep(&self) {
+        self.go(Self::SENT, Self::WAITS);
+    }
+
     /// False: nobody waits for it any more.
     fn send(&self) -> bool {
         self.go(Self::WAITS, Self::SENT) || !self.is_left()
@@ -104,8 +110,8 @@ pub(super) struct Engine {
     /// Who waits for the transaction that is under way, or the next when none is, and for the log to be read afterwards. Any transaction
     /// will do, also one that fails: only reads are answered by servers that lag behind. Who comes while it is under way waits for the one after it.
     waiting: Vec<Passed>,
-    /// The one that did not fit in the last transaction.
-    left: Option<Request>,
+    /// Those that did not fit in the last transaction.
+    left: VecDeque<Request>,
     session: Option<Session>,
     gap: Gap,
     /// How often the store was read anew.
@@ -115,7 +121,7 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn new(shared: Arc<Shared>, queue: mpsc::Receiver<Request>, barriers: mpsc::Receiver<Passed>) -> Self {
         let gap = Gap { length: random::below(MOST_PASSED_OVER), broken: false };
-        Self { shared, queue, barriers, waiting: Vec::new(), left: None, session: None, gap, reading: 0 }
+        Self { shared, queue, barriers, waiting: Vec::new(), left: VecDeque::new(), session: None, gap, reading: 0 }
     }
 
     pub(super) async fn run(mut self) {
@@ -125,7 +131,7 @@ impl Engine {
         look.reset();
         loop {
             self.reach().await;
-            if let Some(request) = self.left.take() {
+            if let Some(request) = self.left.pop_front() {
                 self.commit(request).await;
                 continue;
             }
@@ -259,12 +265,11 @@ impl Engine {
                     self.shared.contact.is_current(asked);
                     return Ok(());
                 }
-                Ahead::Entries(entries, effects, strays) => {
+                Ahead::Entries(entries, cells, strays) => {
                     let is_all = entries.len() < ENTRIES_AHEAD;
                     let mut state = self.shared.write();
-                    entries.into_iter().for_each(|entry| state.apply(entry, Default::default()));
-                    state.set(effects);
-                    state.strays.extend(strays);
+                    entries.into_iter().for_each(|entry| state.history.push(entry));
+                    state.set(cells, strays);
                     drop(state);
                     self.shared.news.notify_waiters();
                     if is_all {
@@ -389,11 +394,11 @@ impl Engine {
     fn batch(&mut self, first: Request) -> Vec<Request> {
         let (mut bytes, mut batch) = (first.size_bytes, vec![first]);
         while batch.len() < MAX_COMMITS
-            && let Ok(request) = self.queue.try_recv()
+            && let Some(request) = self.left.pop_front().or_else(|| self.queue.try_recv().ok())
         {
             bytes += request.size_bytes;
             if bytes > MAX_BYTES {
-                self.left = Some(request);
+                self.left.push_front(request);
                 break;
             }
             batch.push(request);
@@ -401,10 +406,15 @@ impl Engine {
         batch
     }
 
-    fn plan(&self, batch: &mut Vec<Request>) -> Plan {
+    /// Nothing of the batch may be under way. What does not fit is left.
+    fn plan(&mut self, batch: &mut Vec<Request>) -> Plan {
         batch.retain(|request| request.fate.send());
         let commits = batch.iter().map(|request| &request.commit);
         let plan = plan::plan(&self.shared.read(), &self.shared.paths, commits, self.gap, random::id());
+        for request in batch.drain(plan.outcomes.len()..).rev() {
+            request.fate.keep();
+            self.left.push_front(request);
+        }
         Plan { reading: self.reading, ..plan }
     }
 
@@ -432,7 +442,10 @@ impl Engine {
 
     fn take_up(&mut self, plan: &Plan) {
         if plan.writes() {
-            self.shared.write().apply(plan.entry.clone(), plan.effects.clone());
+            let mut state = self.shared.write();
+            state.history.push(plan.entry.clone());
+            state.set(plan.cells.clone(), Strays::new());
+            drop(state);
             self.shared.news.notify_waiters();
         }
     }
@@ -442,7 +455,11 @@ impl Engine {
             self.gap = Gap::default();
         }
         for (request, outcome) in batch.into_iter().zip(&plan.outcomes) {
-            let _ = request.answer.send(outcome.map_err(CommitError::Conflict));
+            let answer = outcome.map_err(|why| match why {
+                Impossible::Conflict(at) => CommitError::Conflict(at),
+                Impossible::TooLarge { size_bytes } => CommitError::TooLarge { size_bytes, limit_bytes: MAX_BYTES },
+            });
+            let _ = request.answer.send(answer);
         }
     }
 }

@@ -1,14 +1,39 @@
-//! What stands in znodes: entries of the log, and values with the revision that wrote them.
+//! What stands in znodes: entries of the log, and cells, whose values have the revision that wrote them.
 
-use bytes::Bytes;
+use std::collections::BTreeMap;
+
+use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize};
 
+use super::paths::split;
 use crate::core::cluster::record::FenceKey;
 use crate::ports::Revision;
 
-/// First byte of each value. A value that somebody wrote by hand is most likely to begin otherwise.
+/// First byte of each cell, and of each value that stands apart. What somebody wrote by hand is most likely to begin otherwise.
 const MARK: u8 = 0x01;
-const HEAD: usize = 9;
+/// Longer values stand apart, so that they are not written again with each change of their cell. Part of the format.
+const INLINE_BYTES: usize = 1024;
+const INLINE: u8 = 0;
+const APART: u8 = 1;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Value {
+    /// Of the commit that wrote it.
+    pub(super) revision: Revision,
+    pub(super) bytes: Bytes,
+}
+
+/// What one znode holds: the values of all keys that end alike. Without any, the znode is not there.
+pub(super) type Cell = BTreeMap<String, Value>;
+
+/// What is read of a cell's key: `None`, when its value stands apart.
+pub(super) type Read = (String, Revision, Option<Bytes>);
+
+impl Value {
+    pub(super) fn is_apart(&self) -> bool {
+        self.bytes.len() > INLINE_BYTES
+    }
+}
 
 /// A batch of commits, which is one transaction of ZooKeeper. Its number is in its path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,9 +47,6 @@ pub(super) struct LogEntry {
     pub(super) newest: u64,
     /// How far each change is above the base, and its key.
     pub(super) changes: Vec<(u32, String)>,
-    /// Parents of keys that it made, below `data/`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) parents: Vec<String>,
     /// The number of the oldest entry that is kept beside it.
     pub(super) oldest: u64,
     /// Of the latest term that wrote until now, from entry to entry.
@@ -47,16 +69,58 @@ impl LogEntry {
     }
 }
 
-pub(super) fn to_value(revision: Revision, value: &[u8]) -> Vec<u8> {
-    [&[MARK], revision.0.to_be_bytes().as_slice(), value].concat()
+/// Of each key the part before the leaf, which names the cell.
+pub(super) fn to_cell(cell: &Cell) -> Vec<u8> {
+    let mut stored = vec![MARK];
+    let put = |stored: &mut Vec<u8>, bytes: &[u8]| {
+        let length = u32::try_from(bytes.len()).expect("a transaction has less than a megabyte");
+        stored.extend_from_slice(&length.to_be_bytes());
+        stored.extend_from_slice(bytes);
+    };
+    for (key, value) in cell {
+        stored.push(if value.is_apart() { APART } else { INLINE });
+        stored.extend_from_slice(&value.revision.0.to_be_bytes());
+        put(&mut stored, split(key).0.as_bytes());
+        if !value.is_apart() {
+            put(&mut stored, &value.bytes);
+        }
+    }
+    stored
 }
 
 /// `None` when the znode was not written by us.
-pub(super) fn from_value(stored: Vec<u8>) -> Option<(Revision, Bytes)> {
-    let head = stored.first_chunk::<HEAD>()?;
-    let (mark, revision) = head.split_first()?;
-    let revision = u64::from_be_bytes(revision.try_into().ok()?);
-    (*mark == MARK).then(|| (Revision(revision), Bytes::from(stored).slice(HEAD..)))
+pub(super) fn from_cell(leaf: &str, stored: Vec<u8>) -> Option<Vec<Read>> {
+    let mut rest = Bytes::from(stored);
+    let take = |rest: &mut Bytes| {
+        let length = rest.try_get_u32().ok()? as usize;
+        (length <= rest.len()).then(|| rest.split_to(length))
+    };
+    let mut cell = Vec::new();
+    (rest.try_get_u8().ok()? == MARK).then_some(())?;
+    while rest.has_remaining() {
+        let kind = rest.try_get_u8().ok()?;
+        let revision = Revision(rest.try_get_u64().ok()?);
+        let prefix = take(&mut rest)?;
+        let value = match kind {
+            INLINE => Some(take(&mut rest)?),
+            APART => None,
+            _ => return None,
+        };
+        cell.push((format!("{}{leaf}", str::from_utf8(&prefix).ok()?), revision, value));
+    }
+    Some(cell)
+}
+
+pub(super) fn to_apart(value: &Value) -> Vec<u8> {
+    [&[MARK], value.revision.0.to_be_bytes().as_slice(), &value.bytes].concat()
+}
+
+/// `None` when the znode was not written by us.
+pub(super) fn from_apart(stored: Vec<u8>) -> Option<Value> {
+    let mut bytes = Bytes::from(stored);
+    let mark = bytes.try_get_u8().ok()?;
+    let revision = Revision(bytes.try_get_u64().ok()?);
+    (mark == MARK).then_some(Value { revision, bytes })
 }
 
 #[cfg(test)]
@@ -64,13 +128,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_come_back_with_their_revision() {
-        for value in [&b""[..], b"x", &[0xff; 100]] {
-            assert_eq!(from_value(to_value(Revision(7), value)), Some((Revision(7), Bytes::copy_from_slice(value))));
+    fn a_cell_comes_back_with_its_revisions_and_says_what_stands_apart() {
+        let value =
+            |revision, bytes: &[u8]| Value { revision: Revision(revision), bytes: Bytes::copy_from_slice(bytes) };
+        let long = [b'x'; INLINE_BYTES + 1];
+        for keys in [["a/1", "b/é/1", "1"], ["", "/", "//"]] {
+            let cell = Cell::from(keys.map(|key| (key.to_owned(), value(key.len() as u64, &[0xff, 0, b'/']))));
+            let stored = to_cell(&cell);
+            let read = from_cell(split(keys[0]).1, stored.clone()).expect("ours");
+            let read = read.into_iter().map(|(key, revision, bytes)| (key, value(revision.0, &bytes.unwrap())));
+            assert_eq!(read.collect::<Cell>(), cell);
+            for cut in 1..stored.len() {
+                let part = from_cell("1", stored[..cut].to_vec());
+                assert!(part.is_none_or(|part| part.len() < cell.len()), "{cut}");
+            }
         }
+        let cell = Cell::from([("a/1".to_owned(), value(7, &long)), ("b/1".to_owned(), value(8, &long[1..]))]);
+        let read = from_cell("1", to_cell(&cell)).expect("ours");
+        assert_eq!(read[0], ("a/1".into(), Revision(7), None));
+        assert_eq!(read[1].2.as_deref(), Some(&long[1..]));
+        assert_eq!(from_apart(to_apart(&cell["a/1"])), Some(value(7, &long)));
+    }
+
+    #[test]
+    fn what_somebody_wrote_by_hand_is_known() {
         for foreign in [&b""[..], b"hello", b"by hand, and longer than a head"] {
-            assert_eq!(from_value(foreign.to_vec()), None);
+            assert_eq!((from_cell("k", foreign.to_vec()), from_apart(foreign.to_vec())), (None, None));
         }
+        let mut stored = to_cell(&Cell::from([("k".into(), Value { revision: Revision(1), bytes: Bytes::new() })]));
+        stored.push(b'x');
+        assert_eq!(from_cell("k", stored), None);
     }
 
     #[test]

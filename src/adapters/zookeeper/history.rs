@@ -122,7 +122,7 @@ mod tests {
     fn entry(before: u64, base: u64, keys: &[&str]) -> LogEntry {
         let changes: Vec<_> = (1..).zip(keys).map(|(above, key)| (above, (*key).to_owned())).collect();
         let newest = base + changes.len() as u64;
-        LogEntry { id: String::new(), before, base, newest, changes, parents: Vec::new(), oldest: 0, fence: None }
+        LogEntry { id: String::new(), before, base, newest, changes, oldest: 0, fence: None }
     }
 
     fn told(history: &History, cursor: u64) -> String {

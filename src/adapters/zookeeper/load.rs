@@ -1,16 +1,16 @@
 //! Reading the store whole, and what others have added to its log.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeSet;
 
-use super::entry::{LogEntry, from_value};
+use super::entry::{Cell, LogEntry, Read, Value, from_apart, from_cell};
 use super::history::History;
 use super::link::{Link, Trouble};
-use super::paths::{Paths, Place};
+use super::paths::{self, Paths};
 use super::plan::Operation;
-use super::state::{Effects, State};
+use super::state::{Cells, State, Strays};
 
 /// The layout that this program writes, and the newest that it reads.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 /// Entries that are read at once when others have written.
 pub(super) const ENTRIES_AHEAD: usize = 16;
 /// The store is read again when entries go away, or it is made, in the meantime.
@@ -40,65 +40,125 @@ pub(super) async fn look(link: &Link, paths: &Paths) -> Result<Found, Trouble> {
 
 /// Makes an empty store. When another did so first, that is as good.
 pub(super) async fn make(link: &Link, paths: &Paths, id: String) -> Result<(), Trouble> {
-    let (changes, parents) = (Vec::new(), Vec::new());
-    let first = LogEntry { id, before: 0, base: 0, newest: 0, changes, parents, oldest: 0, fence: None };
+    let first = LogEntry { id, before: 0, base: 0, newest: 0, changes: Vec::new(), oldest: 0, fence: None };
     if paths.root() != "/" {
         link.make_all(paths.root()).await?;
     }
-    let operations = [
+    let mut operations = vec![
         Operation::Create(paths.format(), FORMAT.to_string().into_bytes()),
         Operation::Create(paths.data(), Vec::new()),
         Operation::Create(paths.log(), Vec::new()),
         Operation::Create(paths.bucket(0), Vec::new()),
         Operation::Create(paths.entry(0), first.to_bytes()),
     ];
+    operations.extend(paths.shards().map(|shard| Operation::Create(shard, Vec::new())));
     match link.transact(&operations).await {
         Err(Trouble::Failed { at: 0, .. }) => Ok(()),
         made => made,
     }
 }
 
-/// The whole store, as it was at some moment or later: entries behind the head may have changed values that were read.
+/// The whole store, as it was at some moment or later: entries behind the head may have changed cells that were read.
 pub(super) async fn load(link: &Link, paths: &Paths) -> Result<State, Trouble> {
     for _ in 0..TRIES {
         // The log first: what comes later is told by the entries behind its head.
         let Some(history) = history(link, paths).await? else { continue };
-        let (mut values, mut strays, mut parents) = (BTreeMap::new(), HashSet::new(), HashSet::new());
-        let data = paths.data();
-        let families = link.children(&data).await?.unwrap_or_default();
-        let shards = link.all_children(families.iter().map(|family| format!("{data}/{family}")).collect()).await?;
-        let shards: Vec<String> = families
-            .iter()
-            .zip(shards)
-            .flat_map(|(family, shards)| shards.into_iter().map(move |shard| format!("{family}/{shard}")))
-            .collect();
-        let leaves = link.all_children(shards.iter().map(|shard| format!("{data}/{shard}")).collect()).await?;
-        let mut keys = Vec::new();
-        for (shard, leaves) in shards.iter().zip(leaves) {
-            let family = shard.split_once('/').map_or(shard.as_str(), |(family, _)| family);
-            let found = leaves.into_iter().filter_map(|leaf| {
-                let key = Place::key(family, &leaf);
+        let shards: Vec<String> = paths.shards().collect();
+        let there: BTreeSet<String> = link.children(&paths.data()).await?.unwrap_or_default().into_iter().collect();
+        let name = |shard: &str| shard.rsplit('/').next().unwrap_or(shard).to_owned();
+        for missing in shards.iter().filter(|shard| !there.contains(&name(shard))) {
+            tracing::warn!(path = %missing, "a znode that somebody deleted is made again");
+            link.make_all(missing).await?;
+        }
+        let mut leaves = Vec::new();
+        for (shard, names) in shards.iter().zip(link.all_children(shards.clone()).await?) {
+            let found = names.into_iter().filter_map(|name| {
+                let leaf = paths::leaf(&name);
                 // Somebody may have put it where we would not look.
-                key.filter(|key| paths.key(key) == format!("{data}/{shard}/{leaf}"))
+                leaf.filter(|leaf| paths.cell(leaf) == format!("{shard}/{name}"))
             });
-            keys.extend(found);
+            leaves.extend(found);
         }
-        parents.extend(families);
-        parents.extend(shards);
-        let stored = link.get_all(keys.iter().map(|key| paths.key(key)).collect()).await?;
-        for (key, stored) in keys.into_iter().zip(stored) {
-            match stored.map(from_value) {
-                Some(Some(value)) => drop(values.insert(key, value)),
-                Some(None) => {
-                    tracing::warn!(%key, "a znode that no server of ours wrote is passed over");
-                    strays.insert(key);
-                }
-                None => {}
-            }
-        }
-        return Ok(State { values, strays, parents, history });
+        let (cells, strays) = cells(link, paths, leaves).await?;
+        return Ok(State::new(history, cells, strays));
     }
     Err(Trouble::NoAnswer("the log changes faster than it can be read".into()))
+}
+
+/// What the cells hold: each as it was at one moment.
+async fn cells(link: &Link, paths: &Paths, mut leaves: Vec<String>) -> Result<(Cells, Strays), Trouble> {
+    let (mut cells, mut strays) = (Cells::new(), Strays::new());
+    for left in (0..TRIES).rev() {
+        let stored = link.get_all(leaves.iter().map(|leaf| paths.cell(leaf)).collect()).await?;
+        let mut read = Vec::new();
+        for (leaf, stored) in std::mem::take(&mut leaves).into_iter().zip(stored) {
+            let Some(stored) = stored else {
+                cells.insert(leaf, Cell::new());
+                continue;
+            };
+            match from_cell(&leaf, stored) {
+                Some(keys) => read.push((leaf, keys)),
+                None => {
+                    let below = beside(link, paths, &leaf).await?;
+                    strays.insert(leaf.clone(), below);
+                    cells.insert(leaf, Cell::new());
+                }
+            }
+        }
+        let apart = read.iter().flat_map(|(_, keys)| keys).filter(|(_, _, value)| value.is_none());
+        let mut apart = link.get_all(apart.map(|(key, ..)| paths.apart(key)).collect()).await?.into_iter();
+        for (leaf, keys) in read {
+            let (cell, odd) = joined(keys, &mut apart);
+            if !odd.is_empty() && left > 0 {
+                // What it says of them has changed meanwhile, or somebody has changed them.
+                leaves.push(leaf);
+                continue;
+            }
+            let odd = odd.into_iter().filter(|(_, is_there)| *is_there).map(|(key, _)| Some(key));
+            // Of a cell without values of ours its znode is there, too.
+            let theirs: BTreeSet<_> = odd.chain(cell.is_empty().then_some(None)).collect();
+            if !theirs.is_empty() {
+                tracing::warn!(
+                    path = paths.cell(&leaf),
+                    "it, or what stands below it, is not as it was written, and is passed over"
+                );
+                strays.insert(leaf.clone(), theirs);
+            }
+            cells.insert(leaf, cell);
+        }
+        if leaves.is_empty() {
+            break;
+        }
+    }
+    Ok((cells, strays))
+}
+
+/// The cell with its values that stand apart, and the keys whose values there are not those that the cell means: whether a znode is there.
+fn joined(keys: Vec<Read>, apart: &mut impl Iterator<Item = Option<Vec<u8>>>) -> (Cell, Vec<(String, bool)>) {
+    let (mut cell, mut odd) = (Cell::new(), Vec::new());
+    for (key, revision, inline) in keys {
+        if let Some(bytes) = inline {
+            cell.insert(key, Value { revision, bytes });
+            continue;
+        }
+        let stored = apart.next().flatten();
+        let is_there = stored.is_some();
+        match stored.and_then(from_apart).filter(|value| value.revision == revision && value.is_apart()) {
+            Some(value) => drop(cell.insert(key, value)),
+            None => odd.push((key, is_there)),
+        }
+    }
+    (cell, odd)
+}
+
+/// A cell that no server of ours wrote, and what stands below it.
+async fn beside(link: &Link, paths: &Paths, leaf: &str) -> Result<BTreeSet<Option<String>>, Trouble> {
+    let path = paths.cell(leaf);
+    tracing::warn!(path, "a znode that no server of ours wrote is passed over");
+    let names = link.children(&path).await?.unwrap_or_default();
+    // Of cells and what stands below them the names are written alike.
+    let keys = names.iter().filter_map(|name| paths::leaf(name)).map(|prefix| Some(format!("{prefix}{leaf}")));
+    Ok(keys.chain([None]).collect())
 }
 
 /// `None` when entries went away meanwhile.
@@ -135,8 +195,8 @@ fn readable(paths: &Paths, number: u64, entry: &[u8]) -> Result<LogEntry, Troubl
 /// What stands in the log behind the head that we know.
 pub(super) enum Ahead {
     Nothing,
-    /// The entries, and the values now of the keys that they name.
-    Entries(Vec<LogEntry>, Effects, Vec<String>),
+    /// The entries, and the cells now whose keys they name.
+    Entries(Vec<LogEntry>, Cells, Strays),
     /// Our head is no longer there: we were away for too long, or the store was put back to an older state.
     Gone,
 }
@@ -153,16 +213,8 @@ pub(super) async fn ahead(link: &Link, paths: &Paths, head: u64) -> Result<Ahead
         let there = link.get(&paths.entry(head)).await?.is_some();
         return Ok(if there { Ahead::Nothing } else { Ahead::Gone });
     }
-    let keys: HashSet<&String> = entries.iter().flat_map(|entry| &entry.changes).map(|(_, key)| key).collect();
-    let keys: Vec<String> = keys.into_iter().cloned().collect();
-    let stored = link.get_all(keys.iter().map(|key| paths.key(key)).collect()).await?;
-    let (mut effects, mut strays) = (Effects::new(), Vec::new());
-    for (key, stored) in keys.into_iter().zip(stored) {
-        let value = stored.map(from_value);
-        if value == Some(None) {
-            strays.push(key.clone());
-        }
-        effects.insert(key, value.flatten());
-    }
-    Ok(Ahead::Entries(entries, effects, strays))
+    let keys = entries.iter().flat_map(|entry| &entry.changes).map(|(_, key)| key);
+    let leaves: BTreeSet<&str> = keys.map(|key| paths::split(key).1).collect();
+    let (cells, strays) = cells(link, paths, leaves.into_iter().map(str::to_owned).collect()).await?;
+    Ok(Ahead::Entries(entries, cells, strays))
 }

@@ -192,7 +192,7 @@ impl Drop for ZooKeeperStore {
 impl MetaStore for ZooKeeperStore {
     /// Dropping the future does not take the commit back.
     async fn commit(&self, commit: Commit) -> Result<Revision, CommitError> {
-        let size_bytes = plan::size_bytes(&commit, &self.shared.paths);
+        let size_bytes = plan::size_bytes(&commit);
         if size_bytes > MAX_BYTES {
             return Err(CommitError::TooLarge { size_bytes, limit_bytes: MAX_BYTES });
         }

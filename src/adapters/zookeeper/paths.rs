@@ -1,7 +1,8 @@
-//! Where keys and log entries stand as znodes: docs/adr/0020.
+//! Where cells and log entries stand as znodes: docs/adr/0020, docs/adr/0028.
 //!
-//! `<chroot>/data/<family>/<shard>/<leaf>`: the family is what stands before the key's first `/`, the shard is one of 256 by
-//! hash, so that none has ten thousand children where a family has two million keys. `<chroot>/log/<bucket>/<number>`.
+//! `<chroot>/data/<shard>/<cell>`: the cell is named by what stands behind the key's last `/`, the shard is one of 256 by hash, so
+//! that none has ten thousand children where there are two million cells. A long value stands below its cell, under the part
+//! of its key up to that `/`. `<chroot>/log/<bucket>/<number>`.
 //!
 //! Of the cluster (docs/adr/0023): `<chroot>/cluster`, `<chroot>/fence/<term>#<cluster>/<epoch>`, `<chroot>/nodes/<name>#<incarnation>`.
 
@@ -13,19 +14,8 @@ use crate::core::cluster::record::{Fence, FenceKey};
 
 /// Log entries under one node.
 const BUCKET: u64 = 1000;
-/// The key is its family, without a `/`. No escaped leaf reads so.
-const FAMILY_ITSELF: &str = "%%";
 /// The empty string.
 const EMPTY: &str = "%";
-
-/// A key's znode, and the parents that must be there before it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
-    /// Below `data/`.
-    pub(super) family: String,
-    pub(super) shard: String,
-    pub(super) leaf: String,
-}
 
 /// Paths below one chroot.
 #[derive(Debug, Clone)]
@@ -99,10 +89,29 @@ impl Paths {
         format!("{}/{number:016}", self.bucket(number))
     }
 
-    pub(super) fn key(&self, key: &str) -> String {
-        let Place { family, shard, leaf } = Place::of(key);
-        format!("{}/data/{family}/{shard}/{leaf}", self.root)
+    pub(super) fn shards(&self) -> impl Iterator<Item = String> {
+        (0..=u8::MAX).map(|shard| format!("{}/data/{}", self.root, hex(&[shard])))
     }
+
+    pub(super) fn cell(&self, leaf: &str) -> String {
+        format!("{}/data/{}/{}", self.root, hex(&Sha256::digest(leaf)[..1]), escape(leaf))
+    }
+
+    /// Of a value that is too long for its cell.
+    pub(super) fn apart(&self, key: &str) -> String {
+        let (prefix, leaf) = split(key);
+        format!("{}/{}", self.cell(leaf), escape(prefix))
+    }
+}
+
+/// Keys that end alike stand in one cell: the first part ends with the last `/`.
+pub(super) fn split(key: &str) -> (&str, &str) {
+    key.split_at(key.rfind('/').map_or(0, |at| at + 1))
+}
+
+/// The leaf whose cell has this name, unless no cell has.
+pub(super) fn leaf(name: &str) -> Option<String> {
+    unescape(name)
 }
 
 fn fence_name(FenceKey { cluster_id, term }: &FenceKey) -> String {
@@ -139,23 +148,6 @@ pub(super) fn begins_bucket(number: u64) -> bool {
 
 pub(super) fn ends_bucket(number: u64) -> bool {
     begins_bucket(number + 1)
-}
-
-impl Place {
-    pub(super) fn of(key: &str) -> Self {
-        let shard = hex(&Sha256::digest(key)[..1]);
-        let (family, leaf) = match key.split_once('/') {
-            Some((family, rest)) => (escape(family), escape(rest)),
-            None => (escape(key), FAMILY_ITSELF.to_owned()),
-        };
-        Self { family, shard, leaf }
-    }
-
-    /// The key that stands there, unless no key does.
-    pub(super) fn key(family: &str, leaf: &str) -> Option<String> {
-        let family = unescape(family)?;
-        Some(if leaf == FAMILY_ITSELF { family } else { format!("{family}/{}", unescape(leaf)?) })
-    }
 }
 
 /// ZooKeeper forbids control characters, some others, `/`, and the names `.` and `..`.
@@ -207,25 +199,34 @@ mod tests {
             "", "/", "//", "a", "a/", "a//", "a/b", "a/b/c", "a%2fb", ".", "..", "../x", "x/..", "é/ü", "%", "%/%",
             "\0",
         ];
-        let places: BTreeSet<String> = keys.iter().map(|key| Paths::new("/d").key(key)).collect();
+        let paths = Paths::new("/d");
+        let places: BTreeSet<String> = keys.iter().map(|key| paths.apart(key)).collect();
         assert_eq!(places.len(), keys.len());
         for key in keys {
-            let place = Place::of(key);
-            assert_eq!(Place::key(&place.family, &place.leaf).as_deref(), Some(key));
-            for name in [&place.family, &place.leaf] {
-                assert!(
-                    !name.is_empty()
-                        && !name.starts_with('.')
-                        && name.bytes().all(|b| b.is_ascii_graphic() && b != b'/')
-                );
+            let (prefix, end) = split(key);
+            assert_eq!(format!("{prefix}{end}"), key);
+            let (place, cell) = (paths.apart(key), paths.cell(end));
+            let (above, below) = place.rsplit_once('/').unwrap();
+            assert_eq!((above, unescape(below).as_deref()), (cell.as_str(), Some(prefix)));
+            let name = cell.rsplit_once('/').unwrap().1;
+            assert_eq!(leaf(name).as_deref(), Some(end));
+            for name in [name, below] {
+                let plain = name.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
+                assert!(!name.is_empty() && !name.starts_with('.') && plain, "{name}");
             }
         }
     }
 
     #[test]
-    fn what_was_not_made_by_us_is_no_key() {
-        for leaf in ["%2", "%zz", "%c3", "a%"] {
-            assert_eq!(Place::key("jobs", leaf), None, "{leaf}");
+    fn what_belongs_to_one_job_stands_in_one_cell() {
+        let leaves = ["jobs/7", "jobs-active/7", "job-queue/c/128/7", "7"].map(|key| split(key).1);
+        assert_eq!(leaves, ["7"; 4]);
+    }
+
+    #[test]
+    fn what_was_not_made_by_us_is_no_cell() {
+        for name in ["%2", "%zz", "%c3", "a%"] {
+            assert_eq!(leaf(name), None, "{name}");
         }
     }
 
@@ -255,8 +256,11 @@ mod tests {
     }
 
     #[test]
-    fn keys_spread_over_the_shards() {
-        let shards: BTreeSet<String> = (0..10_000).map(|n| Place::of(&format!("jobs/{n}")).shard).collect();
+    fn cells_spread_over_the_shards() {
+        let paths = Paths::new("/d");
+        let shards: BTreeSet<String> = paths.shards().collect();
+        let of_cell = |n: u32| paths.cell(&n.to_string()).rsplit_once('/').unwrap().0.to_owned();
+        assert_eq!((0..10_000).map(of_cell).collect::<BTreeSet<_>>(), shards);
         assert_eq!(shards.len(), 256);
     }
 }

@@ -1,14 +1,14 @@
 //! What a batch of commits becomes: one transaction of ZooKeeper, and an answer for each commit. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::entry::{LogEntry, to_value};
-use super::paths::{self, Paths, Place};
-use super::state::{Effects, State};
+use super::entry::{Cell, LogEntry, Value, to_apart, to_cell};
+use super::paths::{self, Paths, split};
+use super::state::{Cells, Effects, State};
 use crate::core::cluster::record::FenceKey;
 use crate::ports::{Commit, Precondition, Revision, Write};
 
-/// ZooKeeper drops the connection of who sends more than 1 MiB.
+/// ZooKeeper drops the connection of who sends more than 1 MiB. What each transaction has beside its commits has room above this.
 pub const MAX_BYTES: usize = 900_000;
 /// Commits in one transaction.
 pub(super) const MAX_COMMITS: usize = 512;
@@ -42,11 +42,21 @@ pub(super) struct Plan {
     pub(super) operations: Vec<Operation>,
     /// The operation that makes the entry.
     pub(super) makes_entry: usize,
-    pub(super) effects: Effects,
+    /// The cells that it changes, as they are afterwards.
+    pub(super) cells: Cells,
     /// The fences that it checks, right behind the entry that it makes.
     pub(super) fences: Vec<FenceKey>,
-    /// Of each commit its revision, or the first precondition that does not hold.
-    pub(super) outcomes: Vec<Result<Revision, usize>>,
+    /// Of each commit its revision, or why it has none. Those that are not told of did not fit.
+    pub(super) outcomes: Vec<Result<Revision, Impossible>>,
+}
+
+/// Why a commit writes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Impossible {
+    /// The first precondition that does not hold.
+    Conflict(usize),
+    /// For a transaction of its own, with the cells that it changes.
+    TooLarge { size_bytes: usize },
 }
 
 impl Plan {
@@ -68,6 +78,14 @@ impl Operation {
             Self::Create(path, _) | Self::Set(path, _) | Self::SetAt(path, _, _) => path,
         }
     }
+
+    fn size_bytes(&self) -> usize {
+        let data = match self {
+            Self::Create(_, data) | Self::Set(_, data) | Self::SetAt(_, data, _) => data.len(),
+            Self::Check(_) | Self::Delete(_) | Self::CreateEphemeral(_) => 0,
+        };
+        self.path().len() + data + OPERATION_BYTES
+    }
 }
 
 /// How revisions go on from the head.
@@ -79,37 +97,36 @@ pub(super) struct Gap {
     pub(super) broken: bool,
 }
 
-/// The most that the commit adds to a transaction.
-pub(super) fn size_bytes(commit: &Commit, paths: &Paths) -> usize {
+/// What the commit adds to a transaction, but for the rest of the cells that it changes.
+pub(super) fn size_bytes(commit: &Commit) -> usize {
     let checks = commit.preconditions.iter().map(|precondition| match precondition {
-        Precondition::Exists(key) | Precondition::At(key, _) => paths.key(key).len() + OPERATION_BYTES,
-        // It stands in the entry, too.
-        Precondition::Fence(fence) => 2 * paths.fence(fence).len() + OPERATION_BYTES,
-        Precondition::Absent(_) | Precondition::NoneUnder(_) => 0,
+        Precondition::Exists(key) | Precondition::At(key, _) => key.len(),
+        Precondition::Fence(_) | Precondition::Absent(_) | Precondition::NoneUnder(_) => 0,
     });
-    let mut parents = BTreeSet::new();
-    let writes = commit.writes.iter().map(|write| {
-        let (key, value_bytes) = match write {
-            Write::Put(key, value) => (key, value.len()),
-            Write::Delete(key) => (key, 0),
-        };
-        let Place { family, shard, .. } = Place::of(key);
-        parents.insert((family.clone(), String::new()));
-        parents.insert((family, shard));
-        // It stands in the entry, too.
-        paths.key(key).len() + value_bytes + OPERATION_BYTES + json_bytes(key) + CHANGE_BYTES
+    let writes = commit.writes.iter().map(|write| match write {
+        Write::Put(key, value) => 2 * key.len() + value.len(),
+        Write::Delete(key) => key.len(),
     });
-    let (checks, writes): (usize, usize) = (checks.sum(), writes.sum());
-    let root = paths.data().len() + OPERATION_BYTES;
-    let parents = parents.iter().map(|(family, shard)| root + 2 * (family.len() + shard.len() + 5));
-    checks + writes + parents.sum::<usize>()
+    OPERATION_BYTES + checks.chain(writes).sum::<usize>()
 }
 
 fn json_bytes(key: &str) -> usize {
     serde_json::to_string(key).map_or(0, |json| json.len())
 }
 
-/// Decides on each commit in its turn, and joins those that are possible.
+/// A cell that the transaction changes.
+struct Draft {
+    cell: Cell,
+    operations: Vec<Operation>,
+}
+
+impl Draft {
+    fn size_bytes(&self) -> usize {
+        self.operations.iter().map(Operation::size_bytes).sum()
+    }
+}
+
+/// Decides on each commit in its turn, and joins those that are possible, as far as they fit.
 pub(super) fn plan<'a>(
     state: &State,
     paths: &Paths,
@@ -121,7 +138,8 @@ pub(super) fn plan<'a>(
     let base = newest + gap.length;
     let (mut effects, mut outcomes, mut checked, mut changes) =
         (Effects::new(), Vec::new(), BTreeSet::new(), Vec::new());
-    let (mut above, mut fences) = (0, Vec::new());
+    let (mut above, mut fences, mut size_bytes) = (0, Vec::new(), 0);
+    let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
     // The latest term that a commit was taken of: an earlier one writes nothing any more, whatever stands in ZooKeeper.
     let mut latest = state.history.fence().cloned();
     for commit in commits {
@@ -130,31 +148,40 @@ pub(super) fn plan<'a>(
             other => !state.holds(other, &effects),
         };
         if let Some(failed) = commit.preconditions.iter().position(fails) {
-            outcomes.push(Err(failed));
+            outcomes.push(Err(Impossible::Conflict(failed)));
             continue;
         }
+        let revision = Revision(base + u64::from(above) + 1);
+        let touched = touched(state, paths, &drafts, commit, revision);
+        let (checks, needed) = checks(paths, commit, &effects);
+        let replaced: usize = touched.keys().filter_map(|leaf| drafts.get(leaf)).map(Draft::size_bytes).sum();
+        let added: usize = touched.values().map(Draft::size_bytes).sum();
+        let with = size_bytes - replaced + added + needed;
+        if with > MAX_BYTES {
+            if above > 0 {
+                break;
+            }
+            outcomes.push(Err(Impossible::TooLarge { size_bytes: with }));
+            continue;
+        }
+        size_bytes = with;
         above += 1;
-        let revision = Revision(base + u64::from(above));
+        drafts.extend(touched);
+        checked.extend(checks);
         for precondition in &commit.preconditions {
-            match precondition {
-                Precondition::Exists(key) | Precondition::At(key, _) if !effects.contains_key(key) => {
-                    checked.insert(key.clone());
+            if let Precondition::Fence(key) = precondition {
+                latest = Some(key.clone());
+                if !fences.contains(key) {
+                    fences.push(key.clone());
                 }
-                Precondition::Fence(key) => {
-                    latest = Some(key.clone());
-                    if !fences.contains(key) {
-                        fences.push(key.clone());
-                    }
-                }
-                _ => {}
             }
         }
         for write in &commit.writes {
-            let (key, value) = match write {
-                Write::Put(key, value) => (key, Some((revision, value.clone()))),
+            let (key, version) = match write {
+                Write::Put(key, _) => (key, Some(revision)),
                 Write::Delete(key) => (key, None),
             };
-            effects.insert(key.clone(), value);
+            effects.insert(key.clone(), version);
             changes.push((above, key.clone()));
         }
         outcomes.push(Ok(revision));
@@ -162,17 +189,8 @@ pub(super) fn plan<'a>(
     let number = state.history.head() + 1;
     let removed = state.history.removable();
     let before = if gap.broken { base } else { newest };
-    let mut entry = LogEntry {
-        id,
-        before,
-        base,
-        newest: base + u64::from(above),
-        changes,
-        parents: Vec::new(),
-        oldest: removed.end,
-        fence: latest,
-    };
-    let writes = writes(state, paths, &effects, &mut entry.parents);
+    let newest = base + u64::from(above);
+    let entry = LogEntry { id, before, base, newest, changes, oldest: removed.end, fence: latest };
     let mut operations = vec![Operation::Check(paths.entry(number - 1))];
     if paths::begins_bucket(number) {
         operations.push(Operation::Create(paths.bucket(number), Vec::new()));
@@ -181,47 +199,115 @@ pub(super) fn plan<'a>(
     operations.push(Operation::Create(paths.entry(number), entry.to_bytes()));
     operations.extend(fences.iter().map(|fence| Operation::Check(paths.fence(fence))));
     // What somebody deleted by hand is noticed. What is deleted in this transaction is looked for by that.
-    operations.extend(checked.iter().map(|key| Operation::Check(paths.key(key))));
-    operations.extend(writes);
+    operations.extend(checked.into_iter().map(Operation::Check));
+    let mut cells = Cells::new();
+    for (leaf, draft) in drafts {
+        operations.extend(draft.operations);
+        cells.insert(leaf, draft.cell);
+    }
     for number in removed {
         operations.push(Operation::Delete(paths.entry(number)));
         if paths::ends_bucket(number) {
             operations.push(Operation::Delete(paths.bucket(number)));
         }
     }
-    Plan { number, reading: 0, entry, operations, makes_entry, effects, fences, outcomes }
+    Plan { number, reading: 0, entry, operations, makes_entry, cells, fences, outcomes }
+}
+
+/// The cells that the commit changes, as they are afterwards.
+fn touched(
+    state: &State,
+    paths: &Paths,
+    drafts: &BTreeMap<String, Draft>,
+    commit: &Commit,
+    revision: Revision,
+) -> BTreeMap<String, Draft> {
+    let mut touched: BTreeMap<String, Draft> = BTreeMap::new();
+    for write in &commit.writes {
+        let (Write::Put(key, _) | Write::Delete(key)) = write;
+        let leaf = split(key).1;
+        if !touched.contains_key(leaf) {
+            let cell = drafts.get(leaf).map_or_else(|| state.cell(leaf), |draft| draft.cell.clone());
+            touched.insert(leaf.to_owned(), Draft { cell, operations: Vec::new() });
+        }
+        let cell = &mut touched.get_mut(leaf).expect("just made").cell;
+        match write {
+            Write::Put(key, bytes) => drop(cell.insert(key.clone(), Value { revision, bytes: bytes.clone() })),
+            Write::Delete(key) => drop(cell.remove(key)),
+        }
+    }
+    for (leaf, draft) in &mut touched {
+        draft.operations = cell_operations(state, paths, leaf, &draft.cell);
+    }
+    touched
+}
+
+/// Paths that must be there for what the commit needs, and what they and the commit's part of the entry take.
+fn checks(paths: &Paths, commit: &Commit, effects: &Effects) -> (Vec<String>, usize) {
+    let mut checks = Vec::new();
+    let mut size_bytes = 0;
+    for precondition in &commit.preconditions {
+        match precondition {
+            Precondition::Exists(key) | Precondition::At(key, _) if !effects.contains_key(key) => {
+                checks.push(paths.cell(split(key).1));
+            }
+            // It stands in the entry, too.
+            Precondition::Fence(fence) => size_bytes += 2 * paths.fence(fence).len() + OPERATION_BYTES,
+            _ => {}
+        }
+    }
+    size_bytes += checks.iter().map(|path| path.len() + OPERATION_BYTES).sum::<usize>();
+    for Write::Put(key, _) | Write::Delete(key) in &commit.writes {
+        size_bytes += json_bytes(key) + CHANGE_BYTES;
+    }
+    (checks, size_bytes)
+}
+
+/// What makes of the cell that is there the one that shall be.
+fn cell_operations(state: &State, paths: &Paths, leaf: &str, cell: &Cell) -> Vec<Operation> {
+    let before = state.cell(leaf);
+    // Of what stands apart the revision; none, when it is not ours.
+    let mut apart: BTreeMap<&str, Option<Revision>> = BTreeMap::new();
+    for (key, value) in before.iter().filter(|(_, value)| value.is_apart()) {
+        apart.insert(key, Some(value.revision));
+    }
+    let mut is_there = !before.is_empty();
+    for stray in state.strays(leaf) {
+        match stray {
+            Some(key) => drop(apart.insert(key, None)),
+            None => is_there = true,
+        }
+    }
+    let path = paths.cell(leaf);
+    let mut operations = Vec::new();
+    match (is_there, cell.is_empty()) {
+        (true, false) => operations.push(Operation::Set(path.clone(), to_cell(cell))),
+        (false, false) => operations.push(Operation::Create(path.clone(), to_cell(cell))),
+        (_, true) => {}
+    }
+    for (key, value) in cell.iter().filter(|(_, value)| value.is_apart()) {
+        match apart.remove(key.as_str()) {
+            None => operations.push(Operation::Create(paths.apart(key), to_apart(value))),
+            Some(revision) if revision == Some(value.revision) => {}
+            Some(_) => operations.push(Operation::Set(paths.apart(key), to_apart(value))),
+        }
+    }
+    operations.extend(apart.keys().map(|key| Operation::Delete(paths.apart(key))));
+    if is_there && cell.is_empty() {
+        operations.push(Operation::Delete(path));
+    }
+    operations
 }
 
 fn is_superseded(key: &FenceKey, latest: Option<&FenceKey>) -> bool {
     latest.is_some_and(|latest| latest.cluster_id == key.cluster_id && latest.term > key.term)
 }
 
-fn writes(state: &State, paths: &Paths, effects: &Effects, parents: &mut Vec<String>) -> Vec<Operation> {
-    let mut operations = Vec::new();
-    for (key, effect) in effects {
-        let path = paths.key(key);
-        match (effect, state.has_znode(key)) {
-            (Some((revision, value)), true) => operations.push(Operation::Set(path, to_value(*revision, value))),
-            (Some((revision, value)), false) => {
-                for parent in state.missing_parents(&Place::of(key)) {
-                    if !parents.contains(&parent) {
-                        operations.push(Operation::Create(format!("{}/{parent}", paths.data()), Vec::new()));
-                        parents.push(parent);
-                    }
-                }
-                operations.push(Operation::Create(path, to_value(*revision, value)));
-            }
-            (None, true) => operations.push(Operation::Delete(path)),
-            (None, false) => {}
-        }
-    }
-    operations
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
 
+    use super::super::state::Strays;
     use super::super::state::tests::state;
     use super::*;
 
@@ -250,27 +336,62 @@ mod tests {
                 commit(&[Precondition::Absent("b".into())], &[]),
             ],
         );
-        assert_eq!(plan.outcomes, [Ok(Revision(6)), Err(1), Ok(Revision(7)), Ok(Revision(8))]);
-        assert_eq!(plan.effects, Effects::from([("b".into(), None)]));
+        let conflict = Err(Impossible::Conflict(1));
+        assert_eq!(plan.outcomes, [Ok(Revision(6)), conflict, Ok(Revision(7)), Ok(Revision(8))]);
+        assert_eq!(plan.cells, Cells::from([("b".into(), Cell::new())]));
         assert_eq!((plan.entry.before, plan.entry.base, plan.entry.newest), (5, 5, 8));
         assert_eq!(plan.entry.changes, [(1, "b".into()), (2, "b".into())]);
         // Of `b`, made and deleted, ZooKeeper hears nothing; of `a` that it must be there.
-        let checks = [Operation::Check(Paths::new("/d").entry(3)), Operation::Check(Paths::new("/d").key("a"))];
+        let checks = [Operation::Check(Paths::new("/d").entry(3)), Operation::Check(Paths::new("/d").cell("a"))];
         assert_eq!([&plan.operations[0], &plan.operations[2]], [&checks[0], &checks[1]]);
         assert_eq!((plan.operations.len(), plan.makes_entry), (3, 1));
     }
 
     #[test]
-    fn parents_are_made_once_and_before_their_children() {
-        let plan = planned(&[], &[commit(&[], &[put("jobs/1"), put("jobs/2"), put("jobs/1")])]);
-        let mut made = BTreeSet::from([String::new()]);
-        for operation in &plan.operations[2..] {
-            let Operation::Create(path, _) = operation else { panic!("{operation:?}") };
-            let below = path.strip_prefix("/d/data/").unwrap();
-            assert!(made.contains(below.rsplit_once('/').map_or("", |(parent, _)| parent)), "{path}");
-            assert!(made.insert(below.to_owned()), "{path} twice");
+    fn what_belongs_together_is_one_znode_and_long_values_stand_below_it() {
+        let paths = Paths::new("/d");
+        let (short, long) = (Bytes::from_static(b"v"), Bytes::from(vec![b'x'; 2000]));
+        let put = |key: &str, value: &Bytes| Write::Put(key.into(), value.clone());
+        let mut state = state(&[]);
+        let mut then = |writes: &[Write]| {
+            let plan = super::plan(&state, &paths, [commit(&[], writes)].iter(), Gap::default(), "id".into());
+            state.history.push(plan.entry);
+            state.set(plan.cells, Strays::new());
+            let operations = plan.operations.into_iter().skip(2);
+            let shown = operations.map(|operation| match operation {
+                Operation::Create(path, _) => format!("+{path}"),
+                Operation::Set(path, _) => format!("={path}"),
+                Operation::Delete(path) => format!("-{path}"),
+                other => panic!("{other:?}"),
+            });
+            shown.collect::<Vec<_>>().join(" ").replace(&paths.cell("7"), "CELL")
+        };
+        assert_eq!(then(&[put("jobs/7", &short), put("active/7", &short), put("jobs/7", &short)]), "+CELL");
+        assert_eq!(then(&[put("result/7", &long), Write::Delete("active/7".into())]), "=CELL +CELL/result%2f");
+        assert_eq!(then(&[put("jobs/7", &short)]), "=CELL");
+        assert_eq!(then(&[put("result/7", &long)]), "=CELL =CELL/result%2f");
+        assert_eq!(then(&[put("result/7", &short), put("jobs/7", &long)]), "=CELL +CELL/jobs%2f -CELL/result%2f");
+        assert_eq!(then(&[Write::Delete("result/7".into()), Write::Delete("jobs/7".into())]), "-CELL/jobs%2f -CELL");
+        assert_eq!(then(&[Write::Delete("jobs/7".into())]), "");
+    }
+
+    #[test]
+    fn what_is_there_and_not_ours_is_overwritten_or_goes_with_its_cell() {
+        let paths = Paths::new("/d");
+        let (short, long) = (Bytes::from_static(b"v"), Bytes::from(vec![b'x'; 2000]));
+        for (value, expected) in [(&long, ["=", "="]), (&short, ["=", "-"])] {
+            let mut state = state(&[]);
+            let strays = BTreeSet::from([None, Some("result/7".to_owned())]);
+            state.set(Cells::from([("7".into(), Cell::new())]), Strays::from([("7".into(), strays)]));
+            let writes = [Write::Put("result/7".into(), value.clone())];
+            let plan = super::plan(&state, &paths, [commit(&[], &writes)].iter(), Gap::default(), "id".into());
+            let kinds = plan.operations[2..].iter().map(|operation| match operation {
+                Operation::Set(..) => "=",
+                Operation::Delete(_) => "-",
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(kinds.collect::<Vec<_>>(), expected);
         }
-        assert!(plan.entry.parents.contains(&"jobs".to_owned()));
     }
 
     #[test]
@@ -292,7 +413,8 @@ mod tests {
             commit(&[], &[put("e")]),
         ];
         let plan = planned(&[], &commits);
-        assert_eq!(plan.outcomes, [Ok(Revision(6)), Err(1), Ok(Revision(7)), Ok(Revision(8))]);
+        let conflict = Err(Impossible::Conflict(1));
+        assert_eq!(plan.outcomes, [Ok(Revision(6)), conflict, Ok(Revision(7)), Ok(Revision(8))]);
         let paths = Paths::new("/d");
         for (at, name) in [(2, "7#c"), (3, "1#other")] {
             assert_eq!(plan.operations[at], Operation::Check(format!("/d/fence/{name}")));
@@ -301,20 +423,28 @@ mod tests {
         assert!(plan.fence_at(1).is_none() && plan.fence_at(4).is_none());
         // From entry to entry, also by those who check none.
         let mut later = state(&[]);
-        later.apply(LogEntry { fence: plan.entry.fence.clone(), ..plan.entry.clone() }, Effects::new());
+        later.history.push(plan.entry.clone());
         let next = super::plan(&later, &paths, commits[3..].iter(), Gap::default(), "id".into());
         assert_eq!(next.entry.fence, plan.entry.fence);
     }
 
     #[test]
-    fn a_size_is_no_less_than_what_is_sent() {
+    fn a_transaction_has_room_for_all_that_it_takes_and_the_rest_is_left() {
         let paths = Paths::new("/a/rather/long/chroot");
         let awkward = "\u{1}\"\\é".repeat(50);
         let fence = Precondition::Fence(FenceKey { cluster_id: awkward.as_str().into(), term: Default::default() });
-        let commit =
-            commit(&[Precondition::Exists("a".into()), fence], &[put(&awkward), put(&format!("{awkward}/{awkward}"))]);
-        let plan = plan(&state(&["a"]), &paths, [&commit].into_iter(), Gap::default(), "id".into());
-        let sent: usize = plan.operations[1..]
+        let value = Bytes::from(vec![b'x'; 1000]);
+        let commits: Vec<Commit> = (0..MAX_COMMITS)
+            .map(|n| {
+                let writes = ["", "a/"].map(|prefix| Write::Put(format!("{prefix}{awkward}/{n}"), value.clone()));
+                commit(&[Precondition::Exists("a".into()), fence.clone()], &writes)
+            })
+            .collect();
+        let plan = plan(&state(&["a"]), &paths, commits.iter(), Gap::default(), "id".into());
+        let taken = plan.outcomes.len();
+        assert!((100..MAX_COMMITS).contains(&taken) && plan.cells.len() == taken, "{taken}");
+        let sent: usize = plan
+            .operations
             .iter()
             .map(|operation| match operation {
                 Operation::Check(path) | Operation::Delete(path) => path.len() + 24,
@@ -322,6 +452,18 @@ mod tests {
                 other => panic!("{other:?} is not of a plan"),
             })
             .sum();
-        assert!(size_bytes(&commit, &paths) + 500 > sent, "{} {sent}", size_bytes(&commit, &paths));
+        assert!((MAX_BYTES / 2..MAX_BYTES + 1000).contains(&sent), "{sent}");
+    }
+
+    #[test]
+    fn what_is_too_large_with_the_cells_that_it_changes_is_refused_alone() {
+        let long = Bytes::from(vec![b'x'; MAX_BYTES]);
+        let commits = [commit(&[], &[Write::Put("a".into(), long.clone())]), commit(&[], &[put("b")])];
+        let plan = planned(&[], &commits);
+        assert!(
+            matches!(plan.outcomes[..], [Err(Impossible::TooLarge { size_bytes }), Ok(_)] if size_bytes > MAX_BYTES)
+        );
+        // Behind another it has a transaction of its own, which tells.
+        assert_eq!(planned(&[], &[commits[1].clone(), commits[0].clone()]).outcomes.len(), 1);
     }
 }

@@ -1,37 +1,53 @@
 //! What the store holds, as this node knows it: all keys in memory, and the newest entries of the log.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
+use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::entry::LogEntry;
+use super::entry::{Cell, Value};
 use super::history::History;
-use super::paths::Place;
 use crate::ports::{Entry, Precondition, Revision};
 
-type Value = (Revision, Bytes);
+/// The version that a commit, or a batch of them, gives to keys: `None` is deleted.
+pub(super) type Effects = BTreeMap<String, Option<Revision>>;
 
-/// What a commit, or a batch of them, makes of keys: `None` is deleted.
-pub(super) type Effects = BTreeMap<String, Option<Value>>;
+/// Cells by their leaves, as they are now or will be.
+pub(super) type Cells = BTreeMap<String, Cell>;
+
+/// Znodes that are there, but were not written by us, by the leaf of their cell: `None` is the cell's own, another that of a value
+/// that stands apart.
+pub(super) type Strays = HashMap<String, BTreeSet<Option<String>>>;
 
 #[derive(Debug, Clone)]
 pub(super) struct State {
-    pub(super) values: BTreeMap<String, Value>,
-    /// Keys whose znodes are there, but were not written by us.
-    pub(super) strays: HashSet<String>,
-    /// Parents that are there, below `data/`.
-    pub(super) parents: HashSet<String>,
+    values: BTreeMap<Arc<str>, Value>,
+    /// The keys of each cell, by its leaf.
+    cells: HashMap<String, Vec<Arc<str>>>,
+    strays: Strays,
     pub(super) history: History,
 }
 
 impl State {
-    pub(super) fn has_znode(&self, key: &str) -> bool {
-        self.values.contains_key(key) || self.strays.contains(key)
+    pub(super) fn new(history: History, cells: Cells, strays: Strays) -> Self {
+        let mut state = Self { values: BTreeMap::new(), cells: HashMap::new(), strays: Strays::new(), history };
+        state.set(cells, strays);
+        state
     }
 
+    pub(super) fn cell(&self, leaf: &str) -> Cell {
+        let keys = self.cells.get(leaf).into_iter().flatten();
+        keys.filter_map(|key| Some((key.to_string(), self.values.get(key)?.clone()))).collect()
+    }
+
+    pub(super) fn strays(&self, leaf: &str) -> impl Iterator<Item = &Option<String>> {
+        self.strays.get(leaf).into_iter().flatten()
+    }
+
+    /// Of cells, of values that stand apart, and of the log.
     pub(super) fn znodes(&self) -> usize {
-        self.values.len() + self.strays.len() + self.parents.len() + self.history.number_of_entries()
+        let apart = self.values.values().filter(|value| value.is_apart()).count();
+        let strays: usize = self.strays.values().map(BTreeSet::len).sum();
+        self.cells.len() + apart + strays + self.history.number_of_entries()
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Entry> {
@@ -39,7 +55,7 @@ impl State {
     }
 
     pub(super) fn range(&self, prefix: &str, after: Option<&str>, descending: bool, limit: usize) -> Vec<Entry> {
-        let under = |(key, _): &(&String, &Value)| key.starts_with(prefix);
+        let under = |(key, _): &(&Arc<str>, &Value)| key.starts_with(prefix);
         if descending {
             let end = end_of(prefix);
             let end = match (after, end.as_deref()) {
@@ -65,8 +81,8 @@ impl State {
     /// Whether it holds once `effects` have happened.
     pub(super) fn holds(&self, precondition: &Precondition, effects: &Effects) -> bool {
         let version = |key: &str| match effects.get(key) {
-            Some(effect) => effect.as_ref().map(|(revision, _)| *revision),
-            None => self.values.get(key).map(|(revision, _)| *revision),
+            Some(effect) => *effect,
+            None => self.values.get(key).map(|value| value.revision),
         };
         match precondition {
             Precondition::Absent(key) => version(key).is_none(),
@@ -79,37 +95,34 @@ impl State {
                 let made = effects.range::<str, _>(from).take_while(|(key, _)| key.starts_with(prefix.as_str()));
                 let there = self.values.range::<str, _>(from).take_while(|(key, _)| key.starts_with(prefix.as_str()));
                 made.clone().all(|(_, effect)| effect.is_none())
-                    && there.map(|(key, _)| key).all(|key| effects.contains_key(key))
+                    && there.map(|(key, _)| key).all(|key| effects.contains_key(&**key))
             }
         }
     }
 
-    /// The entry that stands behind the head now, and what it made of the keys that it names.
-    pub(super) fn apply(&mut self, entry: LogEntry, effects: Effects) {
-        self.parents.extend(entry.parents.iter().cloned());
-        self.history.push(entry);
-        self.set(effects);
-    }
-
-    pub(super) fn set(&mut self, effects: Effects) {
-        for (key, effect) in effects {
-            self.strays.remove(&key);
-            match effect {
-                Some(value) => self.values.insert(key, value),
-                None => self.values.remove(&key),
-            };
+    /// These cells as they are now, with what is there beside them.
+    pub(super) fn set(&mut self, cells: Cells, strays: Strays) {
+        for (leaf, cell) in cells {
+            self.strays.remove(&leaf);
+            for key in self.cells.remove(&leaf).into_iter().flatten() {
+                self.values.remove(&key);
+            }
+            let mut keys = Vec::with_capacity(cell.len());
+            for (key, value) in cell {
+                let key: Arc<str> = key.into();
+                keys.push(Arc::clone(&key));
+                self.values.insert(key, value);
+            }
+            if !keys.is_empty() {
+                self.cells.insert(leaf, keys);
+            }
         }
-    }
-
-    /// The parents of a key that are not there, the upper first.
-    pub(super) fn missing_parents(&self, place: &Place) -> impl Iterator<Item = String> {
-        let shard = format!("{}/{}", place.family, place.shard);
-        [place.family.clone(), shard].into_iter().filter(|parent| !self.parents.contains(parent))
+        self.strays.extend(strays);
     }
 }
 
-fn entry((key, (version, value)): (&String, &Value)) -> Entry {
-    Entry { key: key.clone(), value: value.clone(), version: *version }
+fn entry((key, value): (&Arc<str>, &Value)) -> Entry {
+    Entry { key: key.to_string(), value: value.bytes.clone(), version: value.revision }
 }
 
 /// The first string behind all that begin with the prefix; `None` when there is none.
@@ -128,21 +141,21 @@ fn end_of(prefix: &str) -> Option<String> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use bytes::Bytes;
+
+    use super::super::entry::LogEntry;
+    use super::super::paths::split;
     use super::*;
 
     pub(in super::super) fn state(keys: &[&str]) -> State {
-        let first = LogEntry {
-            id: String::new(),
-            before: 0,
-            base: 0,
-            newest: 5,
-            changes: Vec::new(),
-            parents: Vec::new(),
-            oldest: 3,
-            fence: None,
-        };
-        let values = keys.iter().map(|key| ((*key).to_owned(), (Revision(1), Bytes::new()))).collect();
-        State { values, strays: HashSet::new(), parents: HashSet::new(), history: History::new(3, first) }
+        let first =
+            LogEntry { id: String::new(), before: 0, base: 0, newest: 5, changes: Vec::new(), oldest: 3, fence: None };
+        let mut cells = Cells::new();
+        for key in keys {
+            let value = Value { revision: Revision(1), bytes: Bytes::new() };
+            cells.entry(split(key).1.to_owned()).or_default().insert((*key).to_owned(), value);
+        }
+        State::new(History::new(3, first), cells, Strays::new())
     }
 
     #[test]
@@ -160,7 +173,22 @@ pub(super) mod tests {
         assert!(!under("u/", &Effects::new()) && under("w", &Effects::new()));
         let deleted = Effects::from([("u/1".into(), None), ("u/2".into(), None)]);
         assert!(under("u/", &deleted) && !under("", &deleted));
-        let made = Effects::from([("w/1".into(), Some((Revision(9), Bytes::new())))]);
+        let made = Effects::from([("w/1".into(), Some(Revision(9)))]);
         assert!(!under("w", &made) && under("w/2", &made));
+    }
+
+    #[test]
+    fn a_cell_takes_the_place_of_what_it_held_before() {
+        let mut state = state(&["jobs/1", "active/1", "jobs/2"]);
+        let kept = Cell::from([("jobs/1".to_owned(), state.cell("1")["jobs/1"].clone())]);
+        state.set(Cells::from([("1".into(), kept.clone()), ("3".into(), Cell::new())]), Strays::new());
+        assert_eq!((state.cell("1"), state.get("active/1")), (kept, None));
+        let strays = Strays::from([("1".into(), BTreeSet::from([None]))]);
+        state.set(Cells::from([("1".into(), Cell::new())]), strays);
+        assert_eq!(state.strays("1").count(), 1);
+        state.set(Cells::from([("1".into(), Cell::new())]), Strays::new());
+        assert_eq!(state.strays("1").count(), 0);
+        assert!(state.cell("1").is_empty() && state.get("jobs/1").is_none() && state.get("jobs/2").is_some());
+        assert_eq!(state.range("", None, false, 9).len(), 1);
     }
 }

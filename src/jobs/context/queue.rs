@@ -21,7 +21,7 @@ use crate::runtime::clock;
 type Me = ActorRef<ContextMessage>;
 
 /// Jobs that one commit gives to the driver.
-const BATCH: usize = 256;
+const BATCH: usize = 128;
 /// A batch ends with the job whose record and configuration reach this; far below what a commit may hold.
 const BATCH_BYTES: usize = 8 << 20;
 

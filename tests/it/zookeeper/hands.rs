@@ -6,16 +6,16 @@ use zookeeper_client::Client;
 
 use super::{bare, node, open, options, put, put_if, shared, value};
 
-/// Where the key stands, as anybody would find it.
-async fn find(client: &Client, options: &Options, family: &str, leaf: &str) -> String {
-    let family = format!("{}/data/{family}", options.chroot);
-    for shard in client.list_children(&family).await.unwrap() {
-        let path = format!("{family}/{shard}/{leaf}");
+/// Where the keys stand that end so, as anybody would find it.
+pub(super) async fn find(client: &Client, options: &Options, leaf: &str) -> String {
+    let data = format!("{}/data", options.chroot);
+    for shard in client.list_children(&data).await.unwrap() {
+        let path = format!("{data}/{shard}/{leaf}");
         if client.check_stat(&path).await.unwrap().is_some() {
             return path;
         }
     }
-    panic!("no {leaf} in {family}");
+    panic!("no {leaf} in {data}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,7 +27,7 @@ async fn a_superseded_term_writes_nothing_whatever_hands_do_to_the_record_and_it
     let by_old = async |key: &str| put_if(&old, &[Precondition::Exists("fence/1".into())], key, "old").await;
     by_old("allowed").await.unwrap();
     let client = bare(&options).await;
-    let (record, fence) = (find(&client, &options, "cluster", "%%").await, find(&client, &options, "fence", "1").await);
+    let (record, fence) = (find(&client, &options, "cluster").await, find(&client, &options, "1").await);
     let writes = vec![
         Write::Put("cluster".into(), "term 2".into()),
         Write::Delete("fence/1".into()),
@@ -59,7 +59,7 @@ async fn what_was_deleted_by_hand_is_noticed_by_who_needs_it() {
     }
     let client = bare(&options).await;
     for leaf in ["1", "2", "3"] {
-        client.delete(&find(&client, &options, "k", leaf).await, None).await.unwrap();
+        client.delete(&find(&client, &options, leaf).await, None).await.unwrap();
     }
     assert_eq!(put_if(&store, &[Precondition::Exists("k/1".into())], "a", "x").await, Err(CommitError::Conflict(0)));
     // Written and deleted all the same.
@@ -75,15 +75,60 @@ async fn what_was_made_by_hand_is_no_key_and_in_nobodys_way() {
     let store = open(&options).await;
     put(&store, "k/1", "1").await.unwrap();
     let client = bare(&options).await;
-    let path = find(&client, &options, "k", "1").await;
+    let path = find(&client, &options, "1").await;
     store.commit(Commit { preconditions: vec![], writes: vec![Write::Delete("k/1".into())] }).await.unwrap();
     client.create(&path, b"by hand", &node()).await.unwrap();
-    client.create(&format!("{}/data/k/odd", options.chroot), b"by hand", &node()).await.unwrap();
+    let data = format!("{}/data", options.chroot);
+    for odd in ["k", "00/%zz", "00/k", "01/k"] {
+        client.create(&format!("{data}/{odd}"), b"by hand", &node()).await.unwrap();
+    }
     let again = open(&options).await;
     assert_eq!(again.range("", None, false, 9).await.unwrap(), []);
     for store in [store, again] {
         put_if(&store, &[Precondition::Absent("k/1".into())], "k/1", "2").await.unwrap();
         assert_eq!(value(&store, "k/1").await.as_deref(), Some("2"));
         store.commit(Commit { preconditions: vec![], writes: vec![Write::Delete("k/1".into())] }).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_stands_below_a_cell_may_be_deleted_written_or_beside_a_cell_that_is_not_ours() {
+    let options = options(shared());
+    let store = open(&options).await;
+    let (client, long) = (bare(&options).await, "x".repeat(5000));
+    for key in ["k/1", "k/2", "k/3", "k/4"] {
+        put(&store, key, &long).await.unwrap();
+        put(&store, &format!("beside/{}", &key[2..]), "1").await.unwrap();
+    }
+    let below = async |leaf: &str| format!("{}/k%2f", find(&client, &options, leaf).await);
+    put(&store, "k/5", &long).await.unwrap();
+    for leaf in ["1", "5"] {
+        client.delete(&below(leaf).await, None).await.unwrap();
+    }
+    client.set_data(&below("2").await, b"by hand", None).await.unwrap();
+    client.set_data(&find(&client, &options, "3").await, b"by hand", None).await.unwrap();
+    client.set_data(&find(&client, &options, "4").await, b"by hand", None).await.unwrap();
+    let again = open(&options).await;
+    for (key, expected) in
+        [("k/1", None), ("k/2", None), ("k/3", None), ("k/5", None), ("beside/1", Some("1")), ("beside/3", None)]
+    {
+        assert_eq!(value(&again, key).await.as_deref(), expected, "{key}");
+    }
+    for key in ["k/1", "k/2", "k/3", "k/5"] {
+        put(&again, key, &long).await.unwrap();
+        assert_eq!(value(&again, key).await.as_deref(), Some(&*long), "{key}");
+    }
+    put(&again, "beside/4", "2").await.unwrap();
+    for key in ["k/1", "k/2", "k/3", "k/5", "beside/1", "beside/2", "beside/4"] {
+        again.commit(Commit { preconditions: vec![], writes: vec![Write::Delete(key.into())] }).await.unwrap();
+    }
+    for store in [again, open(&options).await] {
+        assert_eq!(store.range("", None, false, 9).await.unwrap(), []);
+    }
+    for leaf in 1..=5 {
+        let data = format!("{}/data", options.chroot);
+        for shard in client.list_children(&data).await.unwrap() {
+            assert!(client.check_stat(&format!("{data}/{shard}/{leaf}")).await.unwrap().is_none(), "{leaf}");
+        }
     }
 }

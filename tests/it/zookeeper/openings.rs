@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
+use super::hands::find;
 use super::{bare, node, open, options, put, put_at_last, shared, value};
 use crate::servers::guarded::free_port;
 use crate::servers::zookeeper::Ensemble;
@@ -26,7 +27,7 @@ async fn many_that_open_at_once_make_one_store() {
     put(&stores[0], "a", "1").await.unwrap();
     assert_eq!(value(&open(&options).await, "a").await.as_deref(), Some("1"));
     let client = bare(&options).await;
-    assert_eq!(client.get_data(&format!("{}/format", options.chroot)).await.unwrap().0, b"1");
+    assert_eq!(client.get_data(&format!("{}/format", options.chroot)).await.unwrap().0, b"2");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -46,9 +47,9 @@ async fn a_chroot_that_is_none_or_holds_something_else_is_refused() {
 async fn a_newer_format_is_refused_with_both_named() {
     let options = options(shared());
     drop(open(&options).await);
-    bare(&options).await.set_data(&format!("{}/format", options.chroot), b"2", None).await.unwrap();
+    bare(&options).await.set_data(&format!("{}/format", options.chroot), b"99", None).await.unwrap();
     let said = refused(options).await;
-    assert!(said.contains("format \"2\"") && said.contains("reads format 1"), "{said}");
+    assert!(said.contains("format \"99\"") && said.contains("reads format 2"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,8 +121,8 @@ async fn large_znodes_that_hands_have_made_below_the_chroot_are_passed_over_or_n
         assert_eq!(value(store, "a").await.as_deref(), Some("1"));
     }
     // A key of ours, overwritten, has no value any more, and can be given one.
-    let shard = client.list_children(&format!("{root}/data/a")).await.unwrap().remove(0);
-    client.set_data(&format!("{root}/data/a/{shard}/%%"), &large, None).await.unwrap();
+    let cell = find(&client, &options, "a").await;
+    client.set_data(&cell, &large, None).await.unwrap();
     let again = open(&options).await;
     assert_eq!(value(&again, "a").await, None);
     put(&again, "a", "3").await.unwrap();

@@ -7,6 +7,7 @@ use doyen::core::cluster::ids::{NodeId, Version};
 use doyen::core::cluster::record::Record;
 use doyen::core::cluster::store::{StoreAnswer, StoreOp};
 use doyen::ports::ClusterStore;
+use tokio::time::timeout;
 
 use super::super::bare;
 use super::{CONFLICT, PATIENCE, as_node, done, empty, first, joined, read, registered, swap, touch};
@@ -108,9 +109,16 @@ async fn a_registration_that_hands_deleted_comes_back_and_another_run_of_the_pro
     let [a, again, b] = [NodeId::new("A", 1), NodeId::new("A", 2), NodeId::new("B", 1)];
     registered(&other, &[a.clone(), b.clone()]).await;
     let hand = bare(&options).await;
-    for path in ["nodes/A#1", "nodes/B#1", "nodes"] {
-        hand.delete(&format!("{}/{path}", options.chroot), None).await.unwrap();
-    }
+    let nodes = format!("{}/nodes", options.chroot);
+    // One that was deleted first may be there again.
+    let deleted = async {
+        while hand.delete(&nodes, None).await.is_err() {
+            for node in hand.list_children(&nodes).await.unwrap() {
+                hand.delete(&format!("{nodes}/{node}"), None).await.unwrap();
+            }
+        }
+    };
+    timeout(PATIENCE, deleted).await.expect("deleted");
     registered(&other, &[a, b.clone()]).await;
     one.reincarnate(again.clone());
     registered(&other, &[again, b]).await;
