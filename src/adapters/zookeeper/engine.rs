@@ -12,6 +12,7 @@ use zookeeper_client::{Error, EventType, SessionState, StateWatcher};
 
 use super::Options;
 use super::contact::Contact;
+use super::holder::{self, Holder};
 use super::link::{Link, Trouble, Watch};
 use super::load::{self, Ahead, ENTRIES_AHEAD};
 use super::paths::{self, Paths};
@@ -28,6 +29,11 @@ const LOOK: Duration = Duration::from_secs(5);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// The store is read anew for one batch so often. More would mean that something of ours is wrong.
 const RELOADS: u32 = 3;
+
+/// Whoever refuses more than this is told to be likely to.
+const LARGE_BYTES: usize = 64 * 1024;
+const TOO_LARGE_MAYBE: &str = "the connection is lost whenever this transaction is sent: `jute.maxbuffer` of ZooKeeper may be \
+                               less than its default of 1 MB, which is needed";
 
 /// What readers and the engine share.
 pub(super) struct Shared {
@@ -113,15 +119,32 @@ pub(super) struct Engine {
     /// Those that did not fit in the last transaction.
     left: VecDeque<Request>,
     session: Option<Session>,
+    holder: Option<Holder>,
     gap: Gap,
     /// How often the store was read anew.
     reading: u32,
 }
 
 impl Engine {
-    pub(super) fn new(shared: Arc<Shared>, queue: mpsc::Receiver<Request>, barriers: mpsc::Receiver<Passed>) -> Self {
+    /// With a holder, only while that one holds the store.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        holder: Option<Holder>,
+        queue: mpsc::Receiver<Request>,
+        barriers: mpsc::Receiver<Passed>,
+    ) -> Self {
         let gap = Gap { length: random::below(MOST_PASSED_OVER), broken: false };
-        Self { shared, queue, barriers, waiting: Vec::new(), left: VecDeque::new(), session: None, gap, reading: 0 }
+        Self {
+            shared,
+            queue,
+            barriers,
+            waiting: Vec::new(),
+            left: VecDeque::new(),
+            session: None,
+            holder,
+            gap,
+            reading: 0,
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -182,7 +205,7 @@ impl Engine {
                 None => self.begin().await,
             };
             if let Err(trouble) = reached {
-                tracing::warn!(%trouble, "ZooKeeper is not reached");
+                tracing::warn!(%trouble, "the store in ZooKeeper cannot be used");
                 self.session = None;
                 sleep(pause).await;
                 pause = (pause * 2).min(PAUSES.1);
@@ -194,6 +217,11 @@ impl Engine {
         let link = Link::open(&self.shared.options).await?;
         // Another server than before may lag behind what we know already.
         link.barrier(&self.shared.paths).await?;
+        if let Some(holder) = &self.holder
+            && let Some(other) = holder::take(&link, &self.shared.paths, holder).await?
+        {
+            return Err(Trouble::Refused(format!("{} is held by {other}", self.shared.paths.root())));
+        }
         let (states, watcher) = (link.states(), link.watch(&self.shared.paths.log()).await?);
         self.session = Some(Session { link: link.clone(), states, watcher });
         self.catch_up(&link).await?;
@@ -329,6 +357,7 @@ impl Engine {
         let mut sent: Option<Plan> = None;
         let mut unsure = false;
         let mut reloads = 0;
+        let mut lost: Option<Duration> = None;
         while !batch.iter().all(|request| request.fate.is_left()) {
             self.reach().await;
             let Some(link) = self.session.as_ref().map(|session| session.link.clone()) else { continue };
@@ -370,6 +399,10 @@ impl Engine {
                     unsure = false;
                     continue;
                 }
+                Err(Trouble::Failed { at, error: Error::NoNode }) if self.is_holder(plan.operations.get(at)) => {
+                    unsure = false;
+                    Err(Trouble::Refused("this process does not hold the store any more".into()))
+                }
                 Err(Trouble::Failed { at, error }) if reloads < RELOADS => {
                     let path = plan.operations.get(at).map(Operation::path);
                     tracing::warn!(path, %error, "the store is not as its log says: it is read anew");
@@ -379,6 +412,13 @@ impl Engine {
                 }
                 Err(trouble @ Trouble::NoAnswer(_)) => {
                     unsure = true;
+                    if lost.is_some() && plan.size_bytes() > LARGE_BYTES {
+                        tracing::warn!(bytes = plan.size_bytes(), "{TOO_LARGE_MAYBE}");
+                    }
+                    // A connection that ends whenever this is sent would be made again and again.
+                    let pause = lost.map_or(PAUSES.0, |pause: Duration| (pause * 2).min(PAUSES.1));
+                    sleep(pause).await;
+                    lost = Some(pause);
                     Err(trouble)
                 }
                 Err(trouble) => return refuse(batch, &trouble, unsure),
@@ -388,6 +428,11 @@ impl Engine {
                 self.failed(&trouble);
             }
         }
+    }
+
+    fn is_holder(&self, operation: Option<&Operation>) -> bool {
+        let path = self.holder.as_ref().map(|holder| holder.path(&self.shared.paths));
+        path.is_some() && operation.map(Operation::path) == path.as_deref()
     }
 
     /// What waits, as far as it fits into one transaction.
@@ -409,8 +454,9 @@ impl Engine {
     /// Nothing of the batch may be under way. What does not fit is left.
     fn plan(&mut self, batch: &mut Vec<Request>) -> Plan {
         batch.retain(|request| request.fate.send());
-        let commits = batch.iter().map(|request| &request.commit);
-        let plan = plan::plan(&self.shared.read(), &self.shared.paths, commits, self.gap, random::id());
+        let (paths, commits) = (&self.shared.paths, batch.iter().map(|request| &request.commit));
+        let holder = self.holder.as_ref().map(|holder| holder.path(paths));
+        let plan = plan::plan(&self.shared.read(), paths, holder.as_deref(), commits, self.gap, random::id());
         for request in batch.drain(plan.outcomes.len()..).rev() {
             request.fate.keep();
             self.left.push_front(request);

@@ -192,8 +192,8 @@ impl Link {
                 Operation::Set(path, data) => writer.add_set_data(path, data, None)?,
                 Operation::SetAt(path, data, version) => writer.add_set_data(path, data, Some(*version))?,
                 Operation::Delete(path) => writer.add_delete(path, None)?,
-                Operation::CreateEphemeral(path) => {
-                    writer.add_create(path, b"", &CreateMode::Ephemeral.with_acls(self.acls))?;
+                Operation::CreateEphemeral(path, data) => {
+                    writer.add_create(path, data, &CreateMode::Ephemeral.with_acls(self.acls))?;
                 }
             }
         }

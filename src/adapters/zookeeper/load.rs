@@ -38,6 +38,18 @@ pub(super) async fn look(link: &Link, paths: &Paths) -> Result<Found, Trouble> {
     Ok(example.map_or(Found::Nothing, |example| Found::Foreign { example }))
 }
 
+/// Fails with words when the store that was there is not any more.
+pub(super) async fn is_there(link: &Link, paths: &Paths) -> Result<(), Trouble> {
+    if link.get(&paths.format()).await?.is_some() {
+        return Ok(());
+    }
+    Err(Trouble::Damaged(format!(
+        "no store is at {} in ZooKeeper any more: its znodes were deleted, or ZooKeeper has lost its data. What this server knows it \
+         serves until it is stopped; bring the data of ZooKeeper back before",
+        paths.root()
+    )))
+}
+
 /// Makes an empty store. When another did so first, that is as good.
 pub(super) async fn make(link: &Link, paths: &Paths, id: String) -> Result<(), Trouble> {
     let first = LogEntry { id, before: 0, base: 0, newest: 0, changes: Vec::new(), oldest: 0, fence: None };
@@ -48,6 +60,7 @@ pub(super) async fn make(link: &Link, paths: &Paths, id: String) -> Result<(), T
         Operation::Create(paths.format(), FORMAT.to_string().into_bytes()),
         Operation::Create(paths.data(), Vec::new()),
         Operation::Create(paths.log(), Vec::new()),
+        Operation::Create(paths.holder(), Vec::new()),
         Operation::Create(paths.bucket(0), Vec::new()),
         Operation::Create(paths.entry(0), first.to_bytes()),
     ];
@@ -61,6 +74,7 @@ pub(super) async fn make(link: &Link, paths: &Paths, id: String) -> Result<(), T
 /// The whole store, as it was at some moment or later: entries behind the head may have changed cells that were read.
 pub(super) async fn load(link: &Link, paths: &Paths) -> Result<State, Trouble> {
     for _ in 0..TRIES {
+        is_there(link, paths).await?;
         // The log first: what comes later is told by the entries behind its head.
         let Some(history) = history(link, paths).await? else { continue };
         let shards: Vec<String> = paths.shards().collect();

@@ -10,6 +10,7 @@ mod diagnosis;
 mod engine;
 mod entry;
 mod history;
+mod holder;
 mod link;
 mod load;
 mod owner;
@@ -29,6 +30,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 pub use self::cluster::ZooKeeperCluster;
 use self::contact::Contact;
 use self::engine::{Engine, Fate, Passed, Request, Shared};
+use self::holder::Holder;
 use self::link::{Link, Trouble};
 use self::load::{FORMAT, Found};
 pub use self::owner::Owner;
@@ -95,6 +97,10 @@ pub enum OpenError {
          delete {chroot}/owner with ZooKeeper's shell"
     )]
     Owned { chroot: String, by: String },
+    #[error(
+        "{chroot} in ZooKeeper is in use by {by}, which is alive: stop that one first, or choose another `zookeeper.chroot`"
+    )]
+    Held { chroot: String, by: String },
     #[error("cannot read {chroot} in ZooKeeper: {reason}")]
     Unreadable { chroot: String, reason: String },
 }
@@ -128,12 +134,21 @@ impl ZooKeeperStore {
             Err(trouble) => return Err(OpenError::Unreachable(diagnosis::explain(&options, &trouble).await)),
         };
         let contact = Contact::since(clock::instant());
+        let unreadable = |reason: String| OpenError::Unreadable { chroot: options.chroot.clone(), reason };
+        let holder = options.owner.as_ref().map(|owner| Holder::new(owner, options.session_timeout)).transpose();
+        let holder = holder.map_err(|error| unreadable(format!("cannot look at the data directory: {error}")))?;
         let state = Self::read(&link, &paths, &options).await?;
+        if let Some(holder) = &holder {
+            let taken = holder::take_in_time(&link, &paths, holder).await;
+            if let Some(other) = taken.map_err(|trouble| unreadable(trouble.to_string()))? {
+                return Err(OpenError::Held { chroot: options.chroot, by: other.to_string() });
+            }
+        }
         drop(link);
         let (queue, requests) = mpsc::channel(MAX_QUEUED);
         let shared = Arc::new(Shared { state: state.into(), contact, news: Notify::new(), paths, options });
         let (barriers, waiting) = mpsc::channel(MAX_QUEUED);
-        let engine = tokio::spawn(Engine::new(Arc::clone(&shared), requests, waiting).run());
+        let engine = tokio::spawn(Engine::new(Arc::clone(&shared), holder, requests, waiting).run());
         Ok(Self { shared, queue, queued_bytes: Arc::new(Semaphore::new(MAX_QUEUED_BYTES)), engine, barriers })
     }
 

@@ -41,6 +41,11 @@ impl Paths {
         format!("{}/owner", self.root)
     }
 
+    /// Above the run that may write.
+    pub(super) fn holder(&self) -> String {
+        format!("{}/holder", self.root)
+    }
+
     pub(super) fn data(&self) -> String {
         format!("{}/data", self.root)
     }

@@ -27,7 +27,7 @@ pub(super) enum Operation {
     SetAt(String, Vec<u8>, i32),
     Delete(String),
     /// It goes away with the session.
-    CreateEphemeral(String),
+    CreateEphemeral(String, Vec<u8>),
 }
 
 /// In each plan the first operation checks that the head of the log is there, and the next but for a bucket's creation
@@ -65,6 +65,10 @@ impl Plan {
         self.outcomes.iter().any(Result::is_ok)
     }
 
+    pub(super) fn size_bytes(&self) -> usize {
+        self.operations.iter().map(Operation::size_bytes).sum()
+    }
+
     /// The fence that this operation checks.
     pub(super) fn fence_at(&self, operation: usize) -> Option<&FenceKey> {
         self.fences.get(operation.checked_sub(self.makes_entry + 1)?)
@@ -74,7 +78,7 @@ impl Plan {
 impl Operation {
     pub(super) fn path(&self) -> &str {
         match self {
-            Self::Check(path) | Self::Delete(path) | Self::CreateEphemeral(path) => path,
+            Self::Check(path) | Self::Delete(path) | Self::CreateEphemeral(path, _) => path,
             Self::Create(path, _) | Self::Set(path, _) | Self::SetAt(path, _, _) => path,
         }
     }
@@ -82,7 +86,8 @@ impl Operation {
     fn size_bytes(&self) -> usize {
         let data = match self {
             Self::Create(_, data) | Self::Set(_, data) | Self::SetAt(_, data, _) => data.len(),
-            Self::Check(_) | Self::Delete(_) | Self::CreateEphemeral(_) => 0,
+            Self::CreateEphemeral(_, data) => data.len(),
+            Self::Check(_) | Self::Delete(_) => 0,
         };
         self.path().len() + data + OPERATION_BYTES
     }
@@ -126,10 +131,12 @@ impl Draft {
     }
 }
 
-/// Decides on each commit in its turn, and joins those that are possible, as far as they fit.
+/// Decides on each commit in its turn, and joins those that are possible, as far as they fit. `holder` is the znode that must be
+/// there for this process to write.
 pub(super) fn plan<'a>(
     state: &State,
     paths: &Paths,
+    holder: Option<&str>,
     commits: impl Iterator<Item = &'a Commit>,
     gap: Gap,
     id: String,
@@ -198,6 +205,7 @@ pub(super) fn plan<'a>(
     let makes_entry = operations.len();
     operations.push(Operation::Create(paths.entry(number), entry.to_bytes()));
     operations.extend(fences.iter().map(|fence| Operation::Check(paths.fence(fence))));
+    operations.extend(holder.map(|path| Operation::Check(path.to_owned())));
     // What somebody deleted by hand is noticed. What is deleted in this transaction is looked for by that.
     operations.extend(checked.into_iter().map(Operation::Check));
     let mut cells = Cells::new();
@@ -320,7 +328,7 @@ mod tests {
     }
 
     fn planned(keys: &[&str], commits: &[Commit]) -> Plan {
-        plan(&state(keys), &Paths::new("/d"), commits.iter(), Gap::default(), "id".into())
+        plan(&state(keys), &Paths::new("/d"), None, commits.iter(), Gap::default(), "id".into())
     }
 
     #[test]
@@ -354,7 +362,7 @@ mod tests {
         let put = |key: &str, value: &Bytes| Write::Put(key.into(), value.clone());
         let mut state = state(&[]);
         let mut then = |writes: &[Write]| {
-            let plan = super::plan(&state, &paths, [commit(&[], writes)].iter(), Gap::default(), "id".into());
+            let plan = super::plan(&state, &paths, None, [commit(&[], writes)].iter(), Gap::default(), "id".into());
             state.history.push(plan.entry);
             state.set(plan.cells, Strays::new());
             let operations = plan.operations.into_iter().skip(2);
@@ -384,7 +392,7 @@ mod tests {
             let strays = BTreeSet::from([None, Some("result/7".to_owned())]);
             state.set(Cells::from([("7".into(), Cell::new())]), Strays::from([("7".into(), strays)]));
             let writes = [Write::Put("result/7".into(), value.clone())];
-            let plan = super::plan(&state, &paths, [commit(&[], &writes)].iter(), Gap::default(), "id".into());
+            let plan = super::plan(&state, &paths, None, [commit(&[], &writes)].iter(), Gap::default(), "id".into());
             let kinds = plan.operations[2..].iter().map(|operation| match operation {
                 Operation::Set(..) => "=",
                 Operation::Delete(_) => "-",
@@ -397,7 +405,7 @@ mod tests {
     #[test]
     fn a_gap_is_passed_over_and_a_break_is_known_by_its_entry() {
         let gap = Gap { length: 100, broken: true };
-        let plan = plan(&state(&[]), &Paths::new("/d"), [commit(&[], &[])].iter(), gap, "id".into());
+        let plan = plan(&state(&[]), &Paths::new("/d"), None, [commit(&[], &[])].iter(), gap, "id".into());
         assert_eq!((plan.entry.before, plan.entry.base, plan.entry.newest), (105, 105, 106));
     }
 
@@ -424,7 +432,7 @@ mod tests {
         // From entry to entry, also by those who check none.
         let mut later = state(&[]);
         later.history.push(plan.entry.clone());
-        let next = super::plan(&later, &paths, commits[3..].iter(), Gap::default(), "id".into());
+        let next = super::plan(&later, &paths, None, commits[3..].iter(), Gap::default(), "id".into());
         assert_eq!(next.entry.fence, plan.entry.fence);
     }
 
@@ -440,7 +448,7 @@ mod tests {
                 commit(&[Precondition::Exists("a".into()), fence.clone()], &writes)
             })
             .collect();
-        let plan = plan(&state(&["a"]), &paths, commits.iter(), Gap::default(), "id".into());
+        let plan = plan(&state(&["a"]), &paths, None, commits.iter(), Gap::default(), "id".into());
         let taken = plan.outcomes.len();
         assert!((100..MAX_COMMITS).contains(&taken) && plan.cells.len() == taken, "{taken}");
         let sent: usize = plan

@@ -1,5 +1,7 @@
 //! Somebody writes into the store with ZooKeeper's own tools.
 
+use std::time::Duration;
+
 use doyen::adapters::zookeeper::Options;
 use doyen::ports::{Commit, CommitError, MetaStore, Precondition, Write};
 use zookeeper_client::Client;
@@ -131,4 +133,26 @@ async fn what_stands_below_a_cell_may_be_deleted_written_or_beside_a_cell_that_i
             assert!(client.check_stat(&format!("{data}/{shard}/{leaf}")).await.unwrap().is_none(), "{leaf}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_was_wiped_is_read_from_memory_and_takes_nothing() {
+    let options = Options { commit_timeout: Duration::from_secs(2), ..options(shared()) };
+    let store = open(&options).await;
+    put(&store, "a", "1").await.unwrap();
+    let client = bare(&options).await;
+    wipe(&client, &options.chroot).await;
+    for _ in 0..2 {
+        let refused = put(&store, "a", "2").await;
+        assert!(matches!(refused, Err(CommitError::Unavailable(_) | CommitError::Unknown(_))), "{refused:?}");
+        assert_eq!(value(&store, "a").await.as_deref(), Some("1"));
+    }
+    assert!(client.check_stat(&options.chroot).await.unwrap().is_none(), "nothing was made there");
+}
+
+async fn wipe(client: &Client, path: &str) {
+    for name in client.list_children(path).await.unwrap() {
+        Box::pin(wipe(client, &format!("{path}/{name}"))).await;
+    }
+    client.delete(path, None).await.unwrap();
 }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod hands;
+mod holders;
 mod openings;
 mod outages;
 mod several;

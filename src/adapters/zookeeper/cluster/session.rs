@@ -139,9 +139,12 @@ impl Keeper {
                 Some(true) => {}
                 // Of an earlier session of this process, which will end without it.
                 Some(false) => {
-                    operations.extend([Operation::Delete(path.clone()), Operation::CreateEphemeral(path.clone())]);
+                    operations.extend([
+                        Operation::Delete(path.clone()),
+                        Operation::CreateEphemeral(path.clone(), Vec::new()),
+                    ]);
                 }
-                None => operations.push(Operation::CreateEphemeral(path.clone())),
+                None => operations.push(Operation::CreateEphemeral(path.clone(), Vec::new())),
             }
             match link.transact(&operations).await {
                 // What is above it is not there, or it went away in between: the next look tells.

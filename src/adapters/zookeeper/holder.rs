@@ -1,0 +1,125 @@
+//! Which process has the store open for writing. Its owner's lock keeps two servers apart on one machine; a copy of the data directory
+//! on another machine has the same identity, so it is not enough.
+//!
+//! `<chroot>/holder/<run>` goes away with the session of its process, and each transaction checks that it is there. To take the store
+//! is to make one's own with a change of `<chroot>/holder`, which must be as it was when nobody else's was seen below it.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+use super::link::{Link, Look, Trouble};
+use super::load;
+use super::owner::Owner;
+use super::paths::Paths;
+use super::plan::Operation;
+use crate::runtime::{clock, random};
+
+/// Looks while others come and go.
+const TRIES: u32 = 20;
+/// Between two looks at a holder that may be gone.
+const LOOK: Duration = Duration::from_millis(200);
+/// ZooKeeper tells the end of a session some time after it.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// One run of a process that writes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Holder {
+    /// Of this run only.
+    #[serde(skip)]
+    run: String,
+    node: String,
+    data_dir: String,
+    pid: u32,
+    /// Of the machine, until it starts anew; empty when it does not say.
+    boot: String,
+    /// The data directory, on this machine.
+    directory: (u64, u64),
+    session_ms: u64,
+}
+
+impl Holder {
+    /// # Errors
+    /// When the data directory cannot be looked at.
+    pub(super) fn new(owner: &Owner, session_timeout: Duration) -> io::Result<Self> {
+        let directory = std::fs::metadata(&owner.data_dir)?;
+        Ok(Self {
+            run: random::id(),
+            node: owner.node.clone(),
+            data_dir: owner.data_dir.clone(),
+            pid: std::process::id(),
+            boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
+            directory: (directory.dev(), directory.ino()),
+            session_ms: u64::try_from(session_timeout.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    pub(super) fn path(&self, paths: &Paths) -> String {
+        format!("{}/{}", paths.holder(), self.run)
+    }
+
+    /// This process has the lock of that data directory, so the other one has ended.
+    fn has_outlived(&self, other: &Self) -> bool {
+        !self.boot.is_empty() && self.boot == other.boot && self.directory == other.directory
+    }
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "node {:?} (process {}, data directory {})", self.node, self.pid, self.data_dir)
+    }
+}
+
+/// From now on until its session ends, this run may write. `Some`: another one may.
+pub(super) async fn take(link: &Link, paths: &Paths, holder: &Holder) -> Result<Option<Holder>, Trouble> {
+    let (above, own) = (paths.holder(), holder.path(paths));
+    let made = serde_json::to_vec(holder).expect("plain fields");
+    for _ in 0..TRIES {
+        let Look { data, children } = link.look(&above, std::slice::from_ref(&above)).await?;
+        let Some((_, version)) = data else {
+            load::is_there(link, paths).await?;
+            link.make_all(&above).await?;
+            continue;
+        };
+        let mut operations = vec![Operation::SetAt(above.clone(), Vec::new(), version)];
+        for run in children.into_iter().flatten().flatten() {
+            let path = format!("{above}/{run}");
+            if path == own {
+                // Of an earlier session of this run, or of this one.
+                if link.is_mine(&path).await? == Some(true) {
+                    return Ok(None);
+                }
+            } else if let Some(stored) = link.get(&path).await? {
+                match serde_json::from_slice::<Holder>(&stored) {
+                    Ok(other) if !holder.has_outlived(&other) => return Ok(Some(other)),
+                    _ => {}
+                }
+            }
+            operations.push(Operation::Delete(path));
+        }
+        operations.push(Operation::CreateEphemeral(own.clone(), made.clone()));
+        match link.transact(&operations).await {
+            Ok(()) => return Ok(None),
+            // Somebody came or went meanwhile.
+            Err(Trouble::Failed { .. }) => {}
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    Err(Trouble::NoAnswer(format!("{above} changes all the time")))
+}
+
+/// Waits for as long as the session of a process that is gone may last. `Some`: the other one is alive.
+pub(super) async fn take_in_time(link: &Link, paths: &Paths, holder: &Holder) -> Result<Option<Holder>, Trouble> {
+    let began = clock::instant();
+    loop {
+        let Some(other) = take(link, paths, holder).await? else { return Ok(None) };
+        if clock::since(began) > Duration::from_millis(other.session_ms) + GRACE {
+            return Ok(Some(other));
+        }
+        tracing::info!(holder = %other, "waits until the session of the store's holder ends");
+        sleep(LOOK).await;
+    }
+}
