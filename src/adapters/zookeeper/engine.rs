@@ -120,6 +120,8 @@ pub(super) struct Engine {
     left: VecDeque<Request>,
     session: Option<Session>,
     holder: Option<Holder>,
+    /// Of a transaction of several commits: less than there is, once ZooKeeper seems to take less.
+    room_bytes: usize,
     gap: Gap,
     /// How often the store was read anew.
     reading: u32,
@@ -142,6 +144,7 @@ impl Engine {
             left: VecDeque::new(),
             session: None,
             holder,
+            room_bytes: MAX_BYTES,
             gap,
             reading: 0,
         }
@@ -414,6 +417,7 @@ impl Engine {
                     unsure = true;
                     if lost.is_some() && plan.size_bytes() > LARGE_BYTES {
                         tracing::warn!(bytes = plan.size_bytes(), "{TOO_LARGE_MAYBE}");
+                        self.room_bytes = (plan.size_bytes() / 2).max(LARGE_BYTES);
                     }
                     // A connection that ends whenever this is sent would be made again and again.
                     let pause = lost.map_or(PAUSES.0, |pause: Duration| (pause * 2).min(PAUSES.1));
@@ -456,7 +460,8 @@ impl Engine {
         batch.retain(|request| request.fate.send());
         let (paths, commits) = (&self.shared.paths, batch.iter().map(|request| &request.commit));
         let holder = self.holder.as_ref().map(|holder| holder.path(paths));
-        let plan = plan::plan(&self.shared.read(), paths, holder.as_deref(), commits, self.gap, random::id());
+        let plan =
+            plan::plan(&self.shared.read(), paths, holder.as_deref(), commits, self.room_bytes, self.gap, random::id());
         for request in batch.drain(plan.outcomes.len()..).rev() {
             request.fate.keep();
             self.left.push_front(request);

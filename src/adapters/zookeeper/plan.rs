@@ -132,12 +132,13 @@ impl Draft {
 }
 
 /// Decides on each commit in its turn, and joins those that are possible, as far as they fit. `holder` is the znode that must be
-/// there for this process to write.
+/// there for this process to write; several commits have so much room together.
 pub(super) fn plan<'a>(
     state: &State,
     paths: &Paths,
     holder: Option<&str>,
     commits: impl Iterator<Item = &'a Commit>,
+    room_bytes: usize,
     gap: Gap,
     id: String,
 ) -> Plan {
@@ -164,10 +165,10 @@ pub(super) fn plan<'a>(
         let replaced: usize = touched.keys().filter_map(|leaf| drafts.get(leaf)).map(Draft::size_bytes).sum();
         let added: usize = touched.values().map(Draft::size_bytes).sum();
         let with = size_bytes - replaced + added + needed;
+        if above > 0 && with > room_bytes {
+            break;
+        }
         if with > MAX_BYTES {
-            if above > 0 {
-                break;
-            }
             outcomes.push(Err(Impossible::TooLarge { size_bytes: with }));
             continue;
         }
@@ -328,7 +329,7 @@ mod tests {
     }
 
     fn planned(keys: &[&str], commits: &[Commit]) -> Plan {
-        plan(&state(keys), &Paths::new("/d"), None, commits.iter(), Gap::default(), "id".into())
+        plan(&state(keys), &Paths::new("/d"), None, commits.iter(), MAX_BYTES, Gap::default(), "id".into())
     }
 
     #[test]
@@ -362,7 +363,8 @@ mod tests {
         let put = |key: &str, value: &Bytes| Write::Put(key.into(), value.clone());
         let mut state = state(&[]);
         let mut then = |writes: &[Write]| {
-            let plan = super::plan(&state, &paths, None, [commit(&[], writes)].iter(), Gap::default(), "id".into());
+            let plan =
+                super::plan(&state, &paths, None, [commit(&[], writes)].iter(), MAX_BYTES, Gap::default(), "id".into());
             state.history.push(plan.entry);
             state.set(plan.cells, Strays::new());
             let operations = plan.operations.into_iter().skip(2);
@@ -392,7 +394,15 @@ mod tests {
             let strays = BTreeSet::from([None, Some("result/7".to_owned())]);
             state.set(Cells::from([("7".into(), Cell::new())]), Strays::from([("7".into(), strays)]));
             let writes = [Write::Put("result/7".into(), value.clone())];
-            let plan = super::plan(&state, &paths, None, [commit(&[], &writes)].iter(), Gap::default(), "id".into());
+            let plan = super::plan(
+                &state,
+                &paths,
+                None,
+                [commit(&[], &writes)].iter(),
+                MAX_BYTES,
+                Gap::default(),
+                "id".into(),
+            );
             let kinds = plan.operations[2..].iter().map(|operation| match operation {
                 Operation::Set(..) => "=",
                 Operation::Delete(_) => "-",
@@ -405,7 +415,7 @@ mod tests {
     #[test]
     fn a_gap_is_passed_over_and_a_break_is_known_by_its_entry() {
         let gap = Gap { length: 100, broken: true };
-        let plan = plan(&state(&[]), &Paths::new("/d"), None, [commit(&[], &[])].iter(), gap, "id".into());
+        let plan = plan(&state(&[]), &Paths::new("/d"), None, [commit(&[], &[])].iter(), MAX_BYTES, gap, "id".into());
         assert_eq!((plan.entry.before, plan.entry.base, plan.entry.newest), (105, 105, 106));
     }
 
@@ -432,7 +442,7 @@ mod tests {
         // From entry to entry, also by those who check none.
         let mut later = state(&[]);
         later.history.push(plan.entry.clone());
-        let next = super::plan(&later, &paths, None, commits[3..].iter(), Gap::default(), "id".into());
+        let next = super::plan(&later, &paths, None, commits[3..].iter(), MAX_BYTES, Gap::default(), "id".into());
         assert_eq!(next.entry.fence, plan.entry.fence);
     }
 
@@ -448,7 +458,7 @@ mod tests {
                 commit(&[Precondition::Exists("a".into()), fence.clone()], &writes)
             })
             .collect();
-        let plan = plan(&state(&["a"]), &paths, None, commits.iter(), Gap::default(), "id".into());
+        let plan = plan(&state(&["a"]), &paths, None, commits.iter(), MAX_BYTES, Gap::default(), "id".into());
         let taken = plan.outcomes.len();
         assert!((100..MAX_COMMITS).contains(&taken) && plan.cells.len() == taken, "{taken}");
         let sent: usize = plan

@@ -9,7 +9,7 @@ use doyen::ports::{Changes, Commit, CommitError, MetaStore, Precondition, Revisi
 use doyen::runtime::clock;
 use futures::future::join_all;
 
-use super::{hear_of, open, options, put, put_at_last, put_if, shared, value};
+use super::{PATIENCE, hear_of, open, options, put, put_at_last, put_if, shared, value};
 use crate::servers::proxy::{Proxy, Weather};
 use crate::servers::zookeeper::Ensemble;
 
@@ -192,6 +192,22 @@ async fn what_is_too_large_is_refused_here_and_harms_nobody() {
     let answer = store.commit(Commit { preconditions: vec![], writes: (0..1500).map(many).collect() }).await;
     assert!(answer.is_ok(), "{answer:?}");
     assert_eq!(store.range("a/rather", None, false, 9999).await.unwrap().len(), 1500);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_zookeeper_that_takes_less_than_is_sent_at_once_gets_less_at_once_from_then_on() {
+    let ensemble = Ensemble::with_requests_of(200_000);
+    let options = Options { commit_timeout: Duration::from_secs(2), ..options(ensemble.addresses()) };
+    let store = open(&options).await;
+    let (value, long) = ("x".repeat(60_000), "x".repeat(400_000));
+    let keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let rounds = async { while !join_all(keys.map(|key| put(&store, key, &value))).await.iter().all(Result::is_ok) {} };
+    tokio::time::timeout(PATIENCE, rounds).await.expect("each has room alone");
+    // What has none alone costs its own time, and nobody else anything afterwards.
+    let refused = put(&store, "long", &long).await;
+    assert!(matches!(refused, Err(CommitError::Unknown(_))), "{refused:?}");
+    put_at_last(&store, "later", "1").await;
+    assert_eq!(super::value(&open(&options).await, "long").await, None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
