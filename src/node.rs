@@ -13,7 +13,7 @@ use doyen::adapters::embedded::data_dir::DataDir;
 use doyen::adapters::outbound::HttpOutbound;
 use doyen::adapters::process::ProcessLauncher;
 use doyen::adapters::users_file::{UsersFile, UsersFileError};
-use doyen::config::{Binaries, Config, Tls};
+use doyen::config::{Config, Tls};
 use doyen::http;
 use doyen::jobs::callbacks::{Callbacks, Secrets};
 use doyen::jobs::context::Shared;
@@ -215,10 +215,10 @@ async fn open_stores(config: &Config, data_dir: &DataDir, mut waiting: Waiting<'
     let blobs = async || stores::binaries(config, data_dir).await;
     let blobs = patiently(&mut waiting, "the store of binaries", blobs).await?;
     waiting.end().await;
-    if config.store.binaries != Binaries::Local {
-        tokio::spawn(Arc::clone(&blobs).keep_swept());
+    if let Some(sweeping) = blobs.sweeping {
+        tokio::spawn(sweeping);
     }
-    Ok((meta.store, blobs))
+    Ok((meta.store, blobs.store))
 }
 
 /// Waits for a store that is away, so that nothing has to start this process again and again meanwhile; what is configured

@@ -7,12 +7,15 @@ use anyhow::Context as _;
 use doyen::adapters::blobs::{ObjectBinaryStore, OpenBlobsError};
 use doyen::adapters::embedded::data_dir::{DataDir, DataDirError};
 use doyen::adapters::embedded::{self, EmbeddedStore};
+use doyen::adapters::s3::S3BinaryStore;
 use doyen::adapters::zookeeper::{self, Options, Owner, ZooKeeperStore};
 use doyen::cli::{self, Exit, Failure, StoreCommand};
 use doyen::config::{Binaries, Config, Metadata};
 use doyen::jobs::Records;
 use doyen::maintenance::Stores;
-use doyen::ports::MetaStore;
+use doyen::ports::{BinaryStore, MetaStore};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 
 use crate::node::StartError;
 
@@ -57,11 +60,24 @@ pub async fn metadata(config: &Config, data_dir: &DataDir) -> Result<Meta, Start
     Ok(Meta { store: Arc::new(store), commit_bytes: zookeeper::MAX_COMMIT_BYTES, znodes, place })
 }
 
-pub async fn binaries(config: &Config, data_dir: &DataDir) -> Result<Arc<ObjectBinaryStore>, StartError> {
+/// The binaries, and what has to go on beside them for as long as the server runs.
+pub struct Blobs {
+    pub store: Arc<dyn BinaryStore>,
+    pub sweeping: Option<BoxFuture<'static, ()>>,
+}
+
+pub async fn binaries(config: &Config, data_dir: &DataDir) -> Result<Blobs, StartError> {
     const CANNOT: &str = "cannot open the binaries";
+    let owner = || data_dir.id().context(CANNOT);
     let store = match config.store.binaries {
         Binaries::Local => {
-            return Ok(Arc::new(ObjectBinaryStore::open_local(&data_dir.blobs()).context(CANNOT)?));
+            let store = ObjectBinaryStore::open_local(&data_dir.blobs()).context(CANNOT)?;
+            return Ok(Blobs { store: Arc::new(store), sweeping: None });
+        }
+        Binaries::S3 => {
+            let store = Arc::new(S3BinaryStore::open(&config.store.s3).await.map_err(opening)?);
+            store.claim(&owner()?).await.map_err(opening)?;
+            return Ok(Blobs { store: Arc::clone(&store) as _, sweeping: Some(store.keep_swept().boxed()) });
         }
         Binaries::Shared => {
             let directory = config.store.shared.directory.as_deref().context("`store.shared.directory` is not set")?;
@@ -71,8 +87,9 @@ pub async fn binaries(config: &Config, data_dir: &DataDir) -> Result<Arc<ObjectB
         Binaries::Hdfs => ObjectBinaryStore::open_hdfs(&config.store.hdfs).await.map_err(opening)?,
     };
     // While the metadata is in the data directory, nobody else knows what refers to these binaries.
-    store.claim(&data_dir.id().context(CANNOT)?).await.map_err(opening)?;
-    Ok(Arc::new(store))
+    store.claim(&owner()?).await.map_err(opening)?;
+    let store = Arc::new(store);
+    Ok(Blobs { store: Arc::clone(&store) as _, sweeping: Some(store.keep_swept().boxed()) })
 }
 
 fn opening(error: OpenBlobsError) -> StartError {
@@ -129,11 +146,15 @@ fn data_dir(config: &Config, command: &StoreCommand) -> Result<DataDir, Failure>
 
 async fn open(config: &Config, data_dir: &DataDir) -> Result<Stores, StartError> {
     let meta = metadata(config, data_dir).await?;
-    let blobs = binaries(config, data_dir).await?;
+    let blobs = binaries(config, data_dir).await?.store;
     let blobs_place = match config.store.binaries {
         Binaries::Local => data_dir.blobs().display().to_string(),
         Binaries::Shared => config.store.shared.directory.clone().unwrap_or_default().display().to_string(),
         Binaries::Hdfs => format!("{} in HDFS", config.store.hdfs.path),
+        Binaries::S3 => {
+            let bucket = config.store.s3.bucket.as_deref().unwrap_or_default();
+            format!("{} in the bucket {bucket} of S3", config.store.s3.path)
+        }
     };
     let Meta { store, commit_bytes, znodes, place } = meta;
     Ok(Stores { meta: store, blobs, meta_place: place, blobs_place, commit_bytes, znodes })

@@ -4,7 +4,7 @@
 //! by part while it is hashed, and is renamed to its hash at the end. Names are hashes, so overwriting is harmless.
 
 mod shared;
-mod verified;
+pub(super) mod verified;
 
 use std::io::{self, ErrorKind};
 use std::path::{Path as FilePath, PathBuf};
@@ -28,6 +28,7 @@ use super::{hdfs, hex};
 use crate::ports::{BinaryStore, BlobError, BlobInfo, BlobReader, BlobWriter, Stamp};
 use crate::runtime::crash::{self, Side};
 use crate::runtime::{clock, random};
+pub(super) use shared::{BETWEEN_SWEEPS, OWNER, UPLOADS_END, age};
 
 /// An upload holds about two of them.
 const PART_BYTES: usize = 1024 * 1024;
@@ -36,7 +37,7 @@ const INLINE_HASH_BYTES: usize = 64 * 1024;
 /// What a read of a local file yields at once.
 const READ_BYTES: usize = 256 * 1024;
 /// Temporary objects, beside the directories of two hexadecimal digits.
-const TEMPORARY: &str = "tmp";
+pub(super) const TEMPORARY: &str = "tmp";
 
 /// Why a store of binaries cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -219,11 +220,11 @@ fn map_io(source: &io::Error, error: &dyn std::error::Error) -> BlobError {
     }
 }
 
-fn lost_task(error: &tokio::task::JoinError) -> BlobError {
+pub(super) fn lost_task(error: &tokio::task::JoinError) -> BlobError {
     BlobError::Unavailable(error.to_string())
 }
 
-async fn hash(mut hasher: Sha256, part: Bytes) -> Result<Sha256, BlobError> {
+pub(super) async fn hash(mut hasher: Sha256, part: Bytes) -> Result<Sha256, BlobError> {
     if part.len() <= INLINE_HASH_BYTES {
         hasher.update(&part);
         return Ok(hasher);

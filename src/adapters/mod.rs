@@ -10,6 +10,7 @@ pub mod hdfs;
 pub mod memory;
 pub mod outbound;
 pub mod process;
+pub mod s3;
 pub mod users_file;
 pub mod zookeeper;
 

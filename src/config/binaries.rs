@@ -17,6 +17,7 @@ pub enum Binaries {
     /// A directory that several nodes see.
     Shared,
     Hdfs,
+    S3,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

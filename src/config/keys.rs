@@ -5,6 +5,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, Visitor
 
 use super::binaries::{Hdfs, Shared};
 use super::history::History;
+use super::s3::S3;
 use super::schema::{
     Callbacks, Config, Contexts, Driver, Events, Hocon, Http, Idempotency, Jobs, Log, Node, Retention, Security, Store,
     Tls, ZooKeeper,
@@ -103,6 +104,7 @@ fn within_store(table: &str) -> &'static [&'static str] {
     match table {
         "shared" => fields::<Shared>(),
         "hdfs" => fields::<Hdfs>(),
+        "s3" => fields::<S3>(),
         _ => &[],
     }
 }

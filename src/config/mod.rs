@@ -11,6 +11,7 @@ mod keys;
 mod least;
 mod load;
 mod reference;
+mod s3;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -23,4 +24,5 @@ pub use keys::nearest;
 pub use least::{LEAST_LIFE, MAX_RESTARTS};
 pub use load::{ENVIRONMENT_PREFIX, FILE_NAME, Sources, load};
 pub use reference::reference;
+pub use s3::S3;
 pub use schema::*;

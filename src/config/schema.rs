@@ -181,6 +181,7 @@ pub struct Store {
     pub binaries: super::Binaries,
     pub shared: super::Shared,
     pub hdfs: super::Hdfs,
+    pub s3: super::S3,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -440,6 +441,7 @@ impl Default for Store {
             binaries: super::Binaries::default(),
             shared: super::Shared::default(),
             hdfs: super::Hdfs::default(),
+            s3: super::S3::default(),
         }
     }
 }

@@ -49,6 +49,7 @@ pub(super) fn invalid(config: &Config) -> Vec<Invalid> {
     super::access::rules(&config.security, &mut rules);
     super::least::rules(config, &mut rules);
     super::binaries::rules(config, &mut rules);
+    super::s3::rules(config, &mut rules);
     log_level(&config.log.level, &mut rules);
     retention(config, &mut rules);
     events(config, &mut rules);

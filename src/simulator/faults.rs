@@ -24,6 +24,8 @@ pub enum Damage {
     NewerFormat,
     EqualAges,
     FenceDeleted,
+    /// The fence of the term before lies beside the owner's again.
+    FenceBack,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,6 +175,7 @@ impl fmt::Display for Damage {
             Self::NewerFormat => f.write_str("the record has a newer format"),
             Self::EqualAges => f.write_str("members of the record have equal ages"),
             Self::FenceDeleted => f.write_str("the fence is deleted"),
+            Self::FenceBack => f.write_str("the fence of the term before is back"),
             Self::DeleteAll => f.write_str("the record and its fence are deleted"),
         }
     }

@@ -28,7 +28,7 @@ start A  leave A  expire A
 store cut A  store mend A  store away  store back
 loss 10%  delay 50ms
 clock A 60s  drift A 200
-delete record  roll back [1]  damage record  newer record  equal ages  delete fence  restore
+delete record  roll back [1]  damage record  newer record  equal ages  delete fence  fence back  restore
 replay A 1000        messages of the past, at once; lies A 1000: as if from other runs
 mend                 all is mended
 Each may be followed by `at 2s` (after the beginning) and `for 5s` (then it is undone). Several are separated by commas.";
@@ -148,6 +148,7 @@ fn whole(words: &[&str]) -> Result<Vec<Fault>, String> {
         ["delay", span] => noise(Noise { delay_us: millis(span)? * 1000, ..Noise::default() }),
         ["delete", "record"] => damage(Damage::Delete),
         ["delete", "fence"] => damage(Damage::FenceDeleted),
+        ["fence", "back"] => damage(Damage::FenceBack),
         ["roll", "back"] => damage(Damage::RollBack(1)),
         ["roll", "back", changes] => damage(Damage::RollBack(number(changes)?)),
         ["damage", "record"] => damage(Damage::Bytes),

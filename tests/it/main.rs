@@ -8,6 +8,7 @@ mod fixture;
 mod hdfs;
 mod history;
 mod queue;
+mod s3;
 mod salvage;
 #[path = "../servers/mod.rs"]
 mod servers;

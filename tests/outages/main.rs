@@ -8,6 +8,7 @@ mod binaries;
 #[path = "../api/fixture/mod.rs"]
 mod fixture;
 mod metadata;
+mod s3;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod starts;

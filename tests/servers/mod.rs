@@ -7,4 +7,5 @@ pub mod hadoop;
 pub mod hdfs;
 pub mod pair;
 pub mod proxy;
+pub mod s3;
 pub mod zookeeper;

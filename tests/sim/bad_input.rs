@@ -57,6 +57,15 @@ fn a_fence_is_deleted_then_no_write_of_the_singleton_is_accepted_until_the_recor
     play(&cluster(3, "delete fence for 8s").lasting(30_000), all_are_back);
 }
 
+/// B owns by then, and has begun its term by a write: from then on the log refuses what A writes.
+#[test]
+fn the_fence_of_the_former_owner_is_put_back_then_it_writes_nothing() {
+    play(&cluster(2, "store cut A for 3800ms, fence back at 3500ms"), |o| assert_eq!(o.ready(), ""));
+    play(&cluster(2, "store cut A for 3800ms, fence back at 3500ms for 5s").lasting(30_000), |o| {
+        assert_eq!((o.living(), o.ready(), o.running()), ("AB".into(), "AB".into(), o.owner()));
+    });
+}
+
 #[test]
 fn ten_thousand_messages_of_the_past_at_once() {
     play(&cluster(3, "replay A 10000, replay B 10000 at 1s"), all_is_as_before);

@@ -207,6 +207,14 @@ fn b_loses_the_store_and_a_starts_again_then_a_owns_and_b_is_not_ready() {
     });
 }
 
+/// A, B and C accuse each other, and D hears each say that it reaches the store.
+#[test]
+fn d_has_no_store_and_hears_a_b_c_that_do_not_hear_each_other_then_it_is_not_ready() {
+    play(&cluster(4, "store cut D, A-B A-C B-C at 12s").lasting(20_000), |o| {
+        assert!(!o.ready().contains('D'), "{} are ready", o.ready());
+    });
+}
+
 /// The store comes back to one that lives and to one that dies at once: the first was right to think that the other reaches it.
 #[test]
 fn the_store_is_back_for_a_which_then_loses_power_and_b_is_not_blamed() {

@@ -17,7 +17,7 @@ use crate::runtime::{clock, random};
 /// Blobs between being moved aside and being deleted: `<id>.<hash>`.
 const ASIDE: &str = "aside";
 /// An upload that began so long ago has ended, one way or the other.
-pub(super) const UPLOADS_END: Duration = Duration::from_secs(24 * 60 * 60);
+pub(in crate::adapters) const UPLOADS_END: Duration = Duration::from_secs(24 * 60 * 60);
 /// A deletion takes a few calls, each of which has a deadline.
 const DELETIONS_END: Duration = Duration::from_secs(60 * 60);
 /// How long who looks for a blob waits for it to be moved back.
@@ -25,8 +25,8 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 pub(super) const LOOKS: usize = 50;
 
 /// Whose store it is.
-const OWNER: &str = "owner";
-pub(super) const BETWEEN_SWEEPS: Duration = Duration::from_secs(60 * 60);
+pub(in crate::adapters) const OWNER: &str = "owner";
+pub(in crate::adapters) const BETWEEN_SWEEPS: Duration = Duration::from_secs(60 * 60);
 
 pub(super) async fn claim(store: &dyn ObjectStore, owner: &str) -> std::result::Result<(), OpenBlobsError> {
     let place = Path::from(OWNER);
@@ -110,7 +110,7 @@ async fn names(store: &dyn ObjectStore, directory: &str) -> Result<Vec<String>> 
 }
 
 /// Since the id was made; by the clock of who made it.
-fn age(id: &str) -> Option<Duration> {
+pub(in crate::adapters) fn age(id: &str) -> Option<Duration> {
     let (seconds, _) = Uuid::parse_str(id).ok()?.get_timestamp()?.to_unix();
     let now = u64::try_from(clock::unix_ms()).ok()? / 1000;
     Some(Duration::from_secs(now.saturating_sub(seconds)))

@@ -13,7 +13,7 @@ use crate::ports::{BlobError, BlobReader};
 const BATCH_BYTES: usize = 512 * 1024;
 
 /// The same content. Its last chunks come only once the hash is known to be right, so that who counts bytes notices as well.
-pub(super) fn verified(mut content: BlobReader, sha256: String, size: u64) -> BlobReader {
+pub(in crate::adapters) fn verified(mut content: BlobReader, sha256: String, size: u64) -> BlobReader {
     let verified = try_stream! {
         let mut hasher = Sha256::new();
         let mut read = 0;

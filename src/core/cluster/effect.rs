@@ -21,7 +21,8 @@ pub enum Effect {
         request: u64,
         op: StoreOp,
     },
-    /// Begin to run the singleton, whose writes check the fence of this term.
+    /// Begin to run the singleton, whose writes check the fence of this term. The first of them is made at once, if need be without content:
+    /// from then on no earlier term writes, even if its fence is put back by hand.
     Run {
         term: Term,
     },

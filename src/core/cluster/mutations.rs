@@ -99,6 +99,20 @@ mutations! {
     UnreadyTogether,
     /// A newcomer joins though members do not hear it who would have it removed again.
     JoinsUnheard,
+    /// Of two, the one that hears that it is not heard does not take itself for cut off.
+    DeafnessIgnored,
+    /// To a node without the store, members that others accuse reach nothing.
+    AccusedReachNothing,
+    /// A node without the store does not believe a member that it cannot read of.
+    UnknownNotBelieved,
+    /// One that enough others accuse claims as soon as it reaches the store, before those can have said that they do.
+    AccusedDoesNotWait,
+    /// An owner that has been silent for a while is relieved as if it had said that it does not reach the store.
+    SilenceIsNoStore,
+    /// An owner commits nothing before it has something to write (the simulated shell).
+    TermNotBegun,
+    /// The log does not remember which term was the latest to write (the simulated store).
+    LatestTermForgotten,
 }
 
 /// The one mechanism that is broken in a node; none outside of tests.

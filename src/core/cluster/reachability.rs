@@ -188,7 +188,8 @@ impl Reachability {
     fn deaf_peer(&self, me: &NodeId, now: Moment, timing: &Timing) -> Option<&NodeId> {
         let mut fresh = self.peers.iter().filter(|(_, p)| self.is_fresh(p, now, timing));
         let (Some((id, peer)), None) = (fresh.next(), fresh.next()) else { return None };
-        let deaf = peer.row.as_ref().is_some_and(|(row, _)| row.deaf_to.contains(me));
+        let told = !self.broken.is(Mutation::DeafnessIgnored);
+        let deaf = told && peer.row.as_ref().is_some_and(|(row, _)| row.deaf_to.contains(me));
         Some(id).filter(|_| deaf && peer.accused)
     }
 
@@ -233,10 +234,14 @@ impl Reachability {
         heard
     }
 
-    /// When that member has last reached the store, if it is heard; `never` if it says that it has not.
+    /// When that member has last reached the store, if it is heard just now; `never` if it says that it has not. While it is silent it may
+    /// reach the store all the same.
     pub fn stored_at(&self, id: &NodeId, never: Moment, now: Moment, timing: &Timing) -> Option<Moment> {
         let peer = self.peers.get(id).filter(|peer| self.is_fresh(peer, now, timing))?;
-        peer.row.as_ref().map(|(row, at)| row.store.map_or(never, |ago| *at - ago))
+        let just_now = |at: Moment| now.since(at) <= timing.heartbeat.times(2);
+        let regardless = self.broken.is(Mutation::SilenceIsNoStore);
+        let (row, at) = peer.row.as_ref().filter(|(_, at)| just_now(*at) || regardless)?;
+        Some(row.store.map_or(never, |ago| *at - ago))
     }
 
     fn marked(&self, which: impl Fn(&Peer) -> bool) -> BTreeSet<NodeId> {

@@ -188,6 +188,11 @@ impl Ledger {
         self.decided.tampered();
     }
 
+    /// One that was deleted lies there again, beside that of the owner.
+    pub fn fence_put_back(&mut self) {
+        self.writes.put_back();
+    }
+
     pub fn restored(&mut self, now: u64, record: &Record) {
         self.tampered();
         self.committed(now, record);

@@ -82,10 +82,13 @@ fn hasty(truth: &Truth, now: u64, owner: &NodeId, by: usize) -> Result<(), Strin
         return Err(format!("hasty move: the claimant reaches the store for {} ms", (now - cut.changed) / 1000));
     }
     let Some(host) = truth.host_of(owner) else { return Ok(()) };
-    let bad = &truth.hosts[host].store_bad;
+    let there = &truth.hosts[host];
+    // While it stood still it reached nothing either.
+    let ill = Some(there.ill.began).filter(|_| there.ill.recent(now, truth.window()));
+    let began = there.store_bad.began.min(ill.unwrap_or(u64::MAX));
     let slack = (t.store_poll + t.store_deadline).0 * 1000 + 400_000;
-    if now.saturating_sub(bad.began) + slack < patience {
-        return Err(format!("hasty move: {owner} was well {} ms ago", now.saturating_sub(bad.began) / 1000));
+    if now.saturating_sub(began) + slack < patience {
+        return Err(format!("hasty move: {owner} was well {} ms ago", now.saturating_sub(began) / 1000));
     }
     Ok(())
 }

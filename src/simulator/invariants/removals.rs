@@ -15,7 +15,8 @@ pub fn decided(truth: &Truth, now: u64, decision: &Decision) -> Result<(), Strin
             else {
                 return Ok(());
             };
-            if truth.tampered {
+            // Who has been removed and has not read so yet claims in vain, and is judged by when it ceases.
+            if truth.tampered || truth.removed.contains_key(&decision.by) {
                 return Ok(());
             }
             for id in members {
@@ -46,7 +47,8 @@ fn needless(truth: &Truth, now: u64, record: &Record, by: usize, id: &NodeId) ->
         !(there.id.is_none() || there.ill.recent(now, window) || truth.link(*other, by).recent(now, window))
     };
     // One that it hears may itself hear nothing of it.
-    let mut heard = others().filter(|other| *other != by).filter(hears);
+    let living = truth.living(record).into_iter().map(|(_, host)| host);
+    let mut heard = living.filter(|other| *other != by).filter(hears);
     let one_way = |other: usize| truth.link(by, other).recent(now, window);
     let deaf = heard.next().is_none_or(one_way) && heard.next().is_none();
     if accusers >= 2 || deaf || truth.hosts[by].ill.recent(now, window) {

@@ -1,5 +1,5 @@
 //! Promises on how things stand: who cannot reach the store while another can is not ready, and nobody is unready for it when nobody can; who
-//! was removed or relieved ceases soon; who has lost the record does not run the singleton; and when nothing changes any more, those who are
+//! was removed or relieved ceases soon; who runs the singleton begins its term by a write, and who has lost the record does not run it; and when nothing changes any more, those who are
 //! gone are no members, and no owner is without the store.
 
 use doyen_cluster::detector::longest_silence;
@@ -16,6 +16,8 @@ pub struct Seen {
     pub life: Life,
     pub ready: bool,
     pub running: Option<Term>,
+    /// Since when it runs the singleton, if it has committed nothing of it yet.
+    pub unbegun: Option<u64>,
     pub frozen: bool,
 }
 
@@ -28,6 +30,7 @@ pub fn judged(truth: &Truth, now: u64, seen: &[Seen]) -> Result<(), String> {
         if !truth.tampered {
             ready(truth, now, process)?;
             ceases(truth, now, process)?;
+            begins(truth, now, process)?;
         }
     }
     if stranded || truth.tampered { Ok(()) } else { settled(truth, now) }
@@ -76,6 +79,18 @@ fn ceases(truth: &Truth, now: u64, process: &Seen) -> Result<(), String> {
         return Err(format!("goes on: {id} runs term {:?}, and it is term {}", process.running, record.term));
     }
     Ok(())
+}
+
+/// Whoever runs the singleton and reaches the store has soon committed something in its term: until then only a fence keeps its predecessor from writing.
+fn begins(truth: &Truth, now: u64, process: &Seen) -> Result<(), String> {
+    let (there, bound) = (&truth.hosts[process.host], truth.read_within());
+    let well = !there.store_bad.recent(now, bound) && !there.ill.recent(now, bound);
+    match process.unbegun {
+        Some(since) if well && since + bound < now => {
+            Err(format!("not begun: host {} runs {:?} and has committed nothing in it", process.host, process.running))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Nothing has changed for long: then nobody is a member who is cut off or dead, if all others are well.

@@ -7,6 +7,10 @@ use doyen_cluster::record::Record;
 pub struct Writes {
     /// The highest that was ever committed.
     term: Term,
+    /// The highest that a write has begun.
+    begun: Term,
+    /// A hand has put the fence of an earlier term back before the present one had begun: nothing but the fence held that off.
+    put_back: Option<Term>,
 }
 
 impl Writes {
@@ -14,10 +18,16 @@ impl Writes {
         self.term = self.term.max(record.term);
     }
 
-    pub fn wrote(&self, by: &NodeId, term: Term) -> Result<(), String> {
-        if term < self.term {
+    pub fn put_back(&mut self) {
+        self.put_back = Some(self.term).filter(|term| self.begun < *term);
+    }
+
+    pub fn wrote(&mut self, by: &NodeId, term: Term) -> Result<(), String> {
+        let in_the_gap = self.put_back == Some(self.term) && self.begun < self.term;
+        if term < self.term && !in_the_gap {
             return Err(format!("{by} wrote in term {term} after term {} had begun", self.term));
         }
+        self.begun = self.begun.max(term);
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! A seed becomes a plan: a configuration, faults for a while, then a time in which all is healed.
 
+mod directed;
 mod faults;
 
 use doyen_cluster::ids::Millis;
@@ -22,6 +23,7 @@ pub fn plan(seed: u64) -> Plan {
         9 => quiet(seed, &mut random, faults::coming_and_going),
         10 => quiet(seed, &mut random, faults::with_hands),
         7 => forming(seed, &mut random),
+        11 => directed::plan(seed, &mut random),
         _ => several(seed, &mut random),
     }
 }
@@ -62,7 +64,7 @@ fn single(seed: u64, random: &mut Random) -> Plan {
 
 /// Whether what nodes do in this seed follows from a few faults alone, so that it tells more than noise.
 pub fn is_telling(seed: u64) -> bool {
-    matches!(seed % KINDS, 0 | 3 | 6 | 7 | 9 | 10)
+    matches!(seed % KINDS, 0 | 3 | 6 | 7 | 9 | 10 | 11)
 }
 
 /// A few faults on good ways: what nodes do then follows from the faults alone.

@@ -3,7 +3,7 @@
 use doyen_cluster::changes::By;
 use doyen_cluster::fnv;
 use doyen_cluster::ids::{ClaimId, Epoch, NodeId, Term, Version};
-use doyen_cluster::record::Record;
+use doyen_cluster::record::{Fence, FenceKey, Record};
 
 use crate::faults::Damage;
 use crate::store::{State, Store};
@@ -37,6 +37,10 @@ impl Store {
                 self.change(now, |state| state.set(twins, version));
             }
             Damage::FenceDeleted => self.change(now, |state| state.fences.clear()),
+            Damage::FenceBack => {
+                let Some(before) = self.record().and_then(fence_before) else { return false };
+                self.change(now, |state| state.fences.extend([before]));
+            }
         }
         true
     }
@@ -70,6 +74,13 @@ impl Store {
         });
         Some(record)
     }
+}
+
+/// Of the term before, if there was one.
+fn fence_before(record: &Record) -> Option<Fence> {
+    let Fence { key, epoch } = record.fence();
+    let term = Term(key.term.0.checked_sub(1).filter(|term| *term > 0)?);
+    Some(Fence { key: FenceKey { term, ..key }, epoch })
 }
 
 /// A record whose youngest is as old as the one before, with a sum that is right: only a rule can refuse it.

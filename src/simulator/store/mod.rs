@@ -35,6 +35,8 @@ pub struct Store {
     sessions: Vec<Session>,
     /// The cluster that was founded here.
     cluster: Option<ClusterId>,
+    /// The latest term that has written, which the log of writes remembers.
+    latest: Option<FenceKey>,
 }
 
 impl Default for Store {
@@ -46,6 +48,7 @@ impl Default for Store {
             linger_us: 0,
             sessions: Vec::new(),
             cluster: None,
+            latest: None,
         }
     }
 }
@@ -166,6 +169,18 @@ impl Store {
     /// Whether a write of the singleton that checks this fence is accepted now.
     pub fn accepts(&self, session: SessionNo, fence: &FenceKey) -> bool {
         self.sessions[session].live && self.state.fences.iter().any(|there| there.key == *fence)
+    }
+
+    /// Whether a later term of the same cluster has written: also with its fence in the store, an earlier one does not any more.
+    pub fn is_superseded(&self, fence: &FenceKey) -> bool {
+        self.latest.as_ref().is_some_and(|latest| latest.cluster_id == fence.cluster_id && latest.term > fence.term)
+    }
+
+    /// A write of the singleton is committed.
+    pub fn wrote(&mut self, fence: &FenceKey) {
+        if !self.is_superseded(fence) {
+            self.latest = Some(fence.clone());
+        }
     }
 
     fn register(&mut self, now: u64, id: &NodeId, there: bool) {

@@ -70,6 +70,7 @@ pub struct Process {
     /// The moment of its clock that it is to be woken at.
     pub wake_ms: u64,
     pub running: Option<Term>,
+    pub running_since: u64,
     pub status: Option<Status>,
     /// Which cluster a term is of, as far as it has read: the fence's key holds both.
     pub clusters: BTreeMap<Term, ClusterId>,
@@ -100,6 +101,7 @@ impl Process {
             inbox: VecDeque::new(),
             wake_ms: u64::MAX,
             running: None,
+            running_since: 0,
             status: None,
             clusters: BTreeMap::new(),
             talked: 0,

@@ -60,7 +60,9 @@ impl World {
         let processes = self.hosts.iter().enumerate().filter_map(|(host, there)| {
             let process = there.process.as_ref()?;
             let ready = process.status.as_ref().is_some_and(|status| status.ready);
-            Some(ProcessSeen { host, life: process.life, ready, running: process.running, frozen: process.frozen })
+            let unbegun = process.running.filter(|_| !process.wrote).map(|_| process.running_since);
+            let (life, running, frozen) = (process.life, process.running, process.frozen);
+            Some(ProcessSeen { host, life, ready, running, unbegun, frozen })
         });
         let processes: Vec<ProcessSeen> = processes.collect();
         self.ledger.stand(self.now, &processes);

@@ -14,6 +14,8 @@ use crate::world::queue::{Fate, Item, RunNo};
 
 /// Between two writes of the singleton.
 const WRITE_EVERY_US: u64 = 50_000;
+/// A singleton that has nothing to do writes nothing for so long.
+const IDLE_US: u64 = 10_000_000;
 /// A client that lost its connection tries again after this, with as much again at random.
 const RECONNECT_US: u64 = 100_000;
 
@@ -233,10 +235,13 @@ impl World {
     pub(super) fn runs_singleton(&mut self, run: RunNo, term: Term) {
         let Some(process) = self.hosts[run.host].run(run) else { return };
         process.running = Some(term);
+        process.running_since = self.now;
         process.wrote = false;
         self.ledger.ran(self.now, &process.id, term);
         self.trace.note(self.now, Some(run.host), || Note::Runs(term));
-        self.after_us(1000, Item::Write { run, term });
+        // The first is its beginning, and made also if there is nothing to write.
+        let begins = if self.plan.broken.is(Mutation::TermNotBegun) { IDLE_US } else { 1000 };
+        self.after_us(begins, Item::Write { run, term });
     }
 
     /// The singleton sends a write that checks its fence, and plans the next.
@@ -263,10 +268,13 @@ impl World {
 
     pub(super) fn singleton_commits(&mut self, run: RunNo, session: SessionNo, fence: &FenceKey, late: bool) {
         let arrived = !self.store.away && (late || !self.hosts[run.host].link.cut);
-        let unfenced = self.plan.broken.is(Mutation::FenceNotChecked);
-        if !arrived || !(unfenced || self.store.accepts(session, fence)) {
+        let broken = self.plan.broken;
+        let fenced = broken.is(Mutation::FenceNotChecked) || self.store.accepts(session, fence);
+        let latest = broken.is(Mutation::LatestTermForgotten) || !self.store.is_superseded(fence);
+        if !arrived || !fenced || !latest {
             return;
         }
+        self.store.wrote(fence);
         self.ledger.wrote(self.now, &self.store.session(session).id, fence.term);
         self.measures.wrote(self.now, run.host, fence.term);
         if let Some(process) = self.hosts[run.host].run(run).filter(|process| !process.wrote) {

@@ -71,6 +71,9 @@ impl World {
         if self.store.damage(self.now, damage) {
             self.lost_since = Some(self.now);
             self.ledger.tampered();
+            if damage == Damage::FenceBack {
+                self.ledger.fence_put_back();
+            }
             self.record_changed();
         }
     }
@@ -147,11 +150,22 @@ impl World {
         }
         if !away {
             // The new leader of the store gives each session its whole timeout anew.
-            for session in self.store.live_sessions() {
-                if self.store.session(session).silent {
-                    self.plan_expiry(session, false);
-                }
+            self.plan_expiries();
+        }
+    }
+
+    fn plan_expiries(&mut self) {
+        for session in self.store.live_sessions() {
+            if self.store.session(session).silent {
+                self.plan_expiry(session, false);
             }
+        }
+    }
+
+    /// Those that linger already expire by their timeout as well.
+    fn sessions_linger_no_more(&mut self) {
+        if std::mem::take(&mut self.store.linger_us) > 0 {
+            self.plan_expiries();
         }
     }
 
@@ -172,7 +186,7 @@ impl World {
             self.network.set_noise(from, to, usual);
             self.mend(from, to);
         }
-        self.store.linger_us = 0;
+        self.sessions_linger_no_more();
         self.store_away(false);
         for host in 0..hosts {
             self.hosts[host].link.noise = self.plan.store.healed();

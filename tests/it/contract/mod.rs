@@ -106,3 +106,4 @@ binary_store!(memory_binary_store, super::memory_blobs);
 binary_store!(local_binary_store, super::local_blobs);
 binary_store!(shared_binary_store, super::shared_blobs);
 binary_store!(hdfs_binary_store, crate::hdfs::fresh);
+binary_store!(s3_binary_store, crate::s3::fresh);

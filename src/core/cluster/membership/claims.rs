@@ -24,6 +24,8 @@ pub struct Situation<'a> {
     pub view: &'a View,
     /// Since when the view is as it is.
     pub since: Moment,
+    /// Since when this node has reached the store without a gap.
+    pub stored_since: Moment,
     /// When the owner has last reached the store, by this node's clock, but not before this node could reach it; none if the
     /// owner is not heard.
     pub owner_stored: Option<Moment>,
@@ -52,11 +54,16 @@ impl Situation<'_> {
 
     fn remove(&self) -> Option<Due> {
         let unreachable = &self.view.unreachable;
+        let mut since = self.since;
         let mut side: Vec<&Member> = self.record.members.iter().filter(|m| !unreachable.contains(&m.id)).collect();
         // The others cannot hear me: they are the side, unless none of them could change anything.
         if unreachable.contains(self.me) {
             if self.claimant(&side).is_some() && !self.broken.is(Mutation::AccusedClaimsToo) {
                 return None;
+            }
+            // Or they could again, and have not had the time to say so.
+            if !self.broken.is(Mutation::AccusedDoesNotWait) {
+                since = since.max(self.stored_since + self.timing.store_fresh());
             }
             // Each is accused by some: then those are one side who do not accuse each other.
             side = self.record.members.iter().filter(|m| self.hear_each_other(&m.id)).collect();
@@ -77,7 +84,7 @@ impl Situation<'_> {
         let next_owner = if stays { owner } else { self.me };
         let (delay, because) = self.delay(owner, &gone);
         let action = Action::Remove { members: gone, owner: next_owner.clone() };
-        Some(Due { at: self.since + delay, action, because })
+        Some(Due { at: since + delay, action, because })
     }
 
     /// Neither this node nor that one accuses the other.

@@ -87,6 +87,7 @@ impl Node {
             record,
             view: &self.view,
             since: self.view_since,
+            stored_since: self.stored_since,
             owner_stored: self.stored_lately(owner).map(|at| if alone { at } else { at.max(self.stored_since) }),
             heard_each: self.reach.has_heard_but(&self.view.unreachable),
             timing: &self.settings.timing,

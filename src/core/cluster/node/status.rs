@@ -2,6 +2,7 @@
 
 use super::{Life, Node};
 use crate::effect::{Effect, Status};
+use crate::ids::NodeId;
 use crate::mutations::Mutation;
 
 impl Node {
@@ -19,11 +20,16 @@ impl Node {
     fn status(&self) -> Status {
         let store_reached = self.view.reaching.contains(self.id());
         let fresh = self.settings.timing.store_fresh();
-        let ahead_reaches = self.ahead_stored.is_some_and(|at| self.now.since(at) <= fresh);
-        let member_reaches = self.view.reaching.iter().any(|id| id != self.id() && !self.view.unreachable.contains(id));
+        let broken = self.settings.broken;
+        let ahead = self.ahead_stored.filter(|_| !broken.is(Mutation::UnknownNotBelieved));
+        let ahead_reaches = ahead.is_some_and(|at| self.now.since(at) <= fresh);
+        // Whom others accuse counts if this node hears it, but not if this node accuses it as well: what that says may be old.
+        let accused = |id: &NodeId| self.view.accusations.contains(&(self.id().clone(), id.clone()));
+        let heard = |id: &NodeId| !accused(id) && !broken.is(Mutation::AccusedReachNothing);
+        let counts = |id: &NodeId| !self.view.unreachable.contains(id) || heard(id);
+        let member_reaches = self.view.reaching.iter().any(|id| id != self.id() && counts(id));
         let other_reaches = member_reaches || ahead_reaches;
         let subjects = self.view.accusations.iter().map(|(_, subject)| subject);
-        let broken = self.settings.broken;
         let regardless = broken.is(Mutation::ReadyWithoutStore);
         let mut indirect: Vec<_> = subjects.filter(|id| !self.view.unreachable.contains(*id)).cloned().collect();
         indirect.dedup();

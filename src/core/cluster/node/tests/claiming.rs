@@ -102,6 +102,17 @@ fn who_alone_loses_the_store_is_not_ready() {
     assert!(stage.is(Life::Member));
 }
 
+/// B hears each, and they do not hear each other.
+#[test]
+fn who_alone_loses_the_store_is_not_ready_though_those_who_reach_it_are_accused() {
+    let mut stage = second_of(&["a", "b", "c", "d"]);
+    stage.trouble = Trouble::Away;
+    stage.accuse = vec![id("a"), id("c"), id("d")];
+    stage.pass(Millis(5000));
+    assert_eq!(stage.status().unreachable, [id("a"), id("c"), id("d")]);
+    assert!(!stage.status().ready);
+}
+
 #[test]
 fn a_view_that_changes_starts_the_clock_anew() {
     let mut stage = member_b();
@@ -152,6 +163,7 @@ fn when_each_is_accused_the_oldest_of_those_who_hear_each_other_claims_for_them(
             record: &record,
             view: &view,
             since: crate::ids::Moment(0),
+            stored_since: crate::ids::Moment(0),
             owner_stored: None,
             heard_each: true,
             timing: &settings.timing,
@@ -219,6 +231,7 @@ fn who_has_not_heard_each_of_its_side_yet_does_not_replace_a_gone_owner_at_once(
             record: &record,
             view: &view,
             since: crate::ids::Moment(0),
+            stored_since: crate::ids::Moment(0),
             owner_stored: None,
             heard_each,
             timing: &settings.timing,
@@ -228,4 +241,32 @@ fn who_has_not_heard_each_of_its_side_yet_does_not_replace_a_gone_owner_at_once(
         situation.due().map(|due| due.at.0)
     };
     assert_eq!((due(true), due(false)), (Some(0), Some(1000)));
+}
+
+/// All have lost the store, and those who accuse B have not said yet that they reach it again.
+#[test]
+fn who_is_accused_and_is_the_first_to_reach_the_store_again_waits_for_the_others() {
+    let (record, settings) = (record(&["a", "b", "c", "d"]), settings("b", 1, &["a"]));
+    let accusing = |by: &str| [(id(by), id("b")), (id("b"), id(by))];
+    let view = View {
+        members: record.members.iter().map(|m| m.id.clone()).collect(),
+        owner: record.owner.clone(),
+        unreachable: ids(&["b"]),
+        accusations: ["c", "d"].into_iter().flat_map(accusing).collect(),
+        reaching: ids(&["b"]),
+        ..View::default()
+    };
+    let situation = Situation {
+        me: &id("b"),
+        record: &record,
+        view: &view,
+        since: crate::ids::Moment(0),
+        stored_since: crate::ids::Moment(10_000),
+        owner_stored: None,
+        heard_each: true,
+        timing: &settings.timing,
+        keep_oldest: &settings.keep_oldest,
+        broken: settings.broken,
+    };
+    assert_eq!(situation.due().map(|due| due.at.0), Some(10_000 + 2000 + 1000));
 }
