@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use doyen::adapters::embedded::data_dir::DataDirError;
+use doyen::adapters::zookeeper::OpenError;
 use doyen::cli::{self, Exit, Failure, Roles, ServerArgs, ShimArgs};
 use doyen::config::{Config, LogFormat};
 use doyen::runtime::logging;
@@ -83,6 +84,10 @@ fn failure(error: &StartError) -> Failure {
             .hint("see `tls.certificate`, `tls.key` and `tls.client-ca` of the configuration"),
         StartError::Users(error) => Failure::new(Exit::ConfigInvalid, error.to_string())
             .hint("`doyen config check` looks at the users file too; `doyen user add` writes one"),
+        StartError::NoBinaries { .. } | StartError::ZooKeeper(OpenError::Nothing { .. }) => {
+            Failure::new(Exit::DataDirUnusable, error.to_string())
+                .hint("name the configuration of the server with --config; `doyen store import` makes what it fills")
+        }
         StartError::ZooKeeper(error) => {
             let exit = if error.is_of_configuration() { Exit::ConfigInvalid } else { Exit::ServerFailed };
             Failure::new(exit, error.to_string()).hint("see `zookeeper` in the configuration")

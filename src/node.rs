@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::stores;
+use crate::stores::{self, Lacking};
 
 /// Why the node did not start; each has an exit code of its own.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,9 @@ pub enum StartError {
     ZooKeeper(#[from] doyen::adapters::zookeeper::OpenError),
     #[error("an import into {place} has not come to its end")]
     HalfImported { place: String },
+    /// For who makes nothing.
+    #[error("there are no binaries of a server in {place}: look at {settings}")]
+    NoBinaries { place: String, settings: &'static str },
     /// The store of binaries does not answer; it may later.
     #[error("cannot open the binaries: {0}")]
     Away(String),
@@ -56,7 +59,7 @@ impl StartError {
     /// Trying again as it is configured may help.
     fn is_passing(&self) -> bool {
         match self {
-            Self::ZooKeeper(error) => !error.is_of_configuration(),
+            Self::ZooKeeper(error) => error.is_passing(),
             Self::Away(_) => true,
             _ => false,
         }
@@ -209,10 +212,10 @@ type Stores = (Arc<dyn MetaStore>, Arc<dyn BinaryStore>);
 
 /// Opens them in turn.
 async fn open_stores(config: &Config, data_dir: &DataDir, mut waiting: Waiting<'_>) -> Result<Stores, StartError> {
-    let meta = async || stores::metadata(config, data_dir).await;
+    let meta = async || stores::metadata(config, data_dir, Lacking::Made).await;
     let meta = patiently(&mut waiting, "the metadata store", meta).await?;
     stores::refuse_half_import(&meta).await?;
-    let blobs = async || stores::binaries(config, data_dir).await;
+    let blobs = async || stores::binaries(config, data_dir, Lacking::Made).await;
     let blobs = patiently(&mut waiting, "the store of binaries", blobs).await?;
     waiting.end().await;
     if let Some(sweeping) = blobs.sweeping {

@@ -8,7 +8,7 @@ use doyen::adapters::blobs::{ObjectBinaryStore, OpenBlobsError};
 use doyen::adapters::embedded::data_dir::{DataDir, DataDirError};
 use doyen::adapters::embedded::{self, EmbeddedStore};
 use doyen::adapters::s3::S3BinaryStore;
-use doyen::adapters::zookeeper::{self, Options, Owner, ZooKeeperStore};
+use doyen::adapters::zookeeper::{self, OpenError, Options, Owner, ZooKeeperStore};
 use doyen::cli::{self, Exit, Failure, StoreCommand};
 use doyen::config::{Binaries, Config, Metadata};
 use doyen::jobs::Records;
@@ -27,7 +27,14 @@ pub struct Meta {
     place: String,
 }
 
-pub async fn metadata(config: &Config, data_dir: &DataDir) -> Result<Meta, StartError> {
+/// What becomes of a store that is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Lacking {
+    Made,
+    Refused,
+}
+
+pub async fn metadata(config: &Config, data_dir: &DataDir, lacking: Lacking) -> Result<Meta, StartError> {
     let file = data_dir.meta();
     if config.store.metadata == Metadata::Embedded {
         let store = EmbeddedStore::open(&file, config.store.cache_bytes).context("cannot open the metadata")?;
@@ -38,26 +45,33 @@ pub async fn metadata(config: &Config, data_dir: &DataDir) -> Result<Meta, Start
         tracing::warn!(file = %file.display(), "its records are not used: `store.metadata` is \"zookeeper\"");
     }
     let settings = &config.zookeeper;
-    let auth = settings.auth_file.as_ref().map(|file| {
-        let read = std::fs::read_to_string(file).map(|auth| auth.trim().to_owned());
-        read.with_context(|| format!("cannot read `zookeeper.auth-file` {}", file.display()))
-    });
     let owner = Owner::of(data_dir.root(), &config.node.name).context("cannot give the data directory an identity")?;
     let options = Options {
         servers: settings.servers.clone(),
         chroot: settings.chroot.clone(),
         session_timeout: settings.session_timeout,
         commit_timeout: settings.commit_timeout,
-        auth: auth.transpose()?,
+        auth: settings.auth_file.as_deref().map(auth).transpose()?,
         tls: settings
             .tls_ca
             .clone()
             .map(|ca| zookeeper::Tls { ca, identity: settings.tls_certificate.clone().zip(settings.tls_key.clone()) }),
         owner: Some(owner),
     };
-    let store = ZooKeeperStore::open(options).await?;
+    let store = match lacking {
+        Lacking::Made => ZooKeeperStore::open(options).await?,
+        Lacking::Refused => ZooKeeperStore::open_existing(options).await?,
+    };
     let (znodes, place) = (Some(store.znodes()), format!("{} in ZooKeeper", settings.chroot));
     Ok(Meta { store: Arc::new(store), commit_bytes: zookeeper::MAX_COMMIT_BYTES, znodes, place })
+}
+
+/// `user:password`.
+fn auth(file: &Path) -> Result<String, OpenError> {
+    let wrong = |why| OpenError::AuthFile { file: file.to_owned(), why };
+    let auth = std::fs::read_to_string(file).map_err(|error| wrong(Some(error.to_string())))?;
+    let is_pair = auth.trim().split_once(':').is_some_and(|(user, password)| !user.is_empty() && !password.is_empty());
+    if is_pair { Ok(auth.trim().to_owned()) } else { Err(wrong(None)) }
 }
 
 /// The binaries, and what has to go on beside them for as long as the server runs.
@@ -66,7 +80,7 @@ pub struct Blobs {
     pub sweeping: Option<BoxFuture<'static, ()>>,
 }
 
-pub async fn binaries(config: &Config, data_dir: &DataDir) -> Result<Blobs, StartError> {
+pub async fn binaries(config: &Config, data_dir: &DataDir, lacking: Lacking) -> Result<Blobs, StartError> {
     const CANNOT: &str = "cannot open the binaries";
     let owner = || data_dir.id().context(CANNOT);
     let store = match config.store.binaries {
@@ -76,20 +90,54 @@ pub async fn binaries(config: &Config, data_dir: &DataDir) -> Result<Blobs, Star
         }
         Binaries::S3 => {
             let store = Arc::new(S3BinaryStore::open(&config.store.s3).await.map_err(opening)?);
+            if lacking == Lacking::Refused && !store.has_owner().await.map_err(opening)? {
+                return Err(no_binaries(config));
+            }
             store.claim(&owner()?).await.map_err(opening)?;
             return Ok(Blobs { store: Arc::clone(&store) as _, sweeping: Some(store.keep_swept().boxed()) });
         }
         Binaries::Shared => {
             let directory = config.store.shared.directory.as_deref().context("`store.shared.directory` is not set")?;
+            if lacking == Lacking::Refused && !directory.exists() {
+                return Err(no_binaries(config));
+            }
             let place = || format!("{CANNOT}: store.shared.directory is {}", directory.display());
             ObjectBinaryStore::open_shared(directory).with_context(place)?
         }
+        Binaries::Hdfs if lacking == Lacking::Refused => {
+            let found = ObjectBinaryStore::find_hdfs(&config.store.hdfs).await.map_err(opening)?;
+            found.ok_or_else(|| no_binaries(config))?
+        }
         Binaries::Hdfs => ObjectBinaryStore::open_hdfs(&config.store.hdfs).await.map_err(opening)?,
     };
+    if lacking == Lacking::Refused && !store.has_owner().await.map_err(opening)? {
+        return Err(no_binaries(config));
+    }
     // While the metadata is in the data directory, nobody else knows what refers to these binaries.
     store.claim(&owner()?).await.map_err(opening)?;
     let store = Arc::new(store);
     Ok(Blobs { store: Arc::clone(&store) as _, sweeping: Some(store.keep_swept().boxed()) })
+}
+
+fn no_binaries(config: &Config) -> StartError {
+    let settings = match config.store.binaries {
+        Binaries::Hdfs => "`store.hdfs.url` and `store.hdfs.path`",
+        Binaries::S3 => "`store.s3.endpoint`, `store.s3.bucket` and `store.s3.path`",
+        _ => "`store.shared.directory`",
+    };
+    StartError::NoBinaries { place: blobs_place(config), settings }
+}
+
+/// For people: where a store is that other machines see.
+fn blobs_place(config: &Config) -> String {
+    match config.store.binaries {
+        Binaries::Hdfs => format!("{} in HDFS", config.store.hdfs.path),
+        Binaries::S3 => {
+            let bucket = config.store.s3.bucket.as_deref().unwrap_or_default();
+            format!("{} in the bucket {bucket} of S3", config.store.s3.path)
+        }
+        _ => config.store.shared.directory.clone().unwrap_or_default().display().to_string(),
+    }
 }
 
 fn opening(error: OpenBlobsError) -> StartError {
@@ -119,7 +167,8 @@ pub fn run(json: bool, command: &StoreCommand) -> Result<Exit, Failure> {
     let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, format!("cannot start: {error}")))?;
     runtime.block_on(async {
         let data_dir = data_dir(&config, command)?;
-        let stores = open(&config, &data_dir).await.map_err(|error| crate::failure(&error))?;
+        let lacking = if command.makes_store() { Lacking::Made } else { Lacking::Refused };
+        let stores = open(&config, &data_dir, lacking).await.map_err(|error| crate::failure(&error))?;
         cli::store(json, command, &stores).await
     })
 }
@@ -127,10 +176,10 @@ pub fn run(json: bool, command: &StoreCommand) -> Result<Exit, Failure> {
 fn data_dir(config: &Config, command: &StoreCommand) -> Result<DataDir, Failure> {
     let path: &Path = &config.node.data_dir;
     if !command.makes_store() {
-        let meta = path.join("meta.redb");
-        let lacks =
-            if path.is_dir() { (config.store.metadata == Metadata::Embedded).then_some(&*meta) } else { Some(path) };
-        if let Some(lacking) = lacks.filter(|lacking| !lacking.exists()) {
+        // The first that a server makes there, and the last.
+        let file = if config.store.metadata == Metadata::Embedded { "meta.redb" } else { "format" };
+        let lacking = if path.is_dir() { &*path.join(file) } else { path };
+        if !lacking.exists() {
             let failure = Failure::new(Exit::DataDirUnusable, format!("there is no {}", lacking.display()));
             return Err(
                 failure.hint("name the configuration of the server with --config, or its directory with --data-dir")
@@ -144,17 +193,12 @@ fn data_dir(config: &Config, command: &StoreCommand) -> Result<DataDir, Failure>
     })
 }
 
-async fn open(config: &Config, data_dir: &DataDir) -> Result<Stores, StartError> {
-    let meta = metadata(config, data_dir).await?;
-    let blobs = binaries(config, data_dir).await?.store;
+async fn open(config: &Config, data_dir: &DataDir, lacking: Lacking) -> Result<Stores, StartError> {
+    let meta = metadata(config, data_dir, lacking).await?;
+    let blobs = binaries(config, data_dir, lacking).await?.store;
     let blobs_place = match config.store.binaries {
         Binaries::Local => data_dir.blobs().display().to_string(),
-        Binaries::Shared => config.store.shared.directory.clone().unwrap_or_default().display().to_string(),
-        Binaries::Hdfs => format!("{} in HDFS", config.store.hdfs.path),
-        Binaries::S3 => {
-            let bucket = config.store.s3.bucket.as_deref().unwrap_or_default();
-            format!("{} in the bucket {bucket} of S3", config.store.s3.path)
-        }
+        _ => blobs_place(config),
     };
     let Meta { store, commit_bytes, znodes, place } = meta;
     Ok(Stores { meta: store, blobs, meta_place: place, blobs_place, commit_bytes, znodes })

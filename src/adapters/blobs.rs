@@ -6,6 +6,7 @@
 mod shared;
 pub(super) mod verified;
 
+use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
@@ -116,6 +117,23 @@ impl ObjectBinaryStore {
         Ok(Self::over(Arc::new(store)))
     }
 
+    /// As `open_hdfs`, where the directory is there; `None` where it is not.
+    ///
+    /// # Errors
+    /// When the settings cannot be used, or HDFS does not answer.
+    pub async fn find_hdfs(settings: &crate::config::Hdfs) -> Result<Option<Self>, OpenBlobsError> {
+        let (store, found) = hdfs::Hdfs::find(settings).await.map_err(|error| OpenBlobsError::of(&error))?;
+        Ok(found.then(|| Self::over(Arc::new(store))))
+    }
+
+    /// Whether anybody has claimed the store.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn has_owner(&self) -> Result<bool, OpenBlobsError> {
+        shared::has_owner(&*self.store).await.map_err(|error| OpenBlobsError::of(&error))
+    }
+
     /// Makes the store this owner's if it is nobody's: whoever collects what nothing refers to in a store must know all that
     /// may refer to it.
     ///
@@ -157,10 +175,9 @@ fn sweep(directory: &FilePath, older: Option<Duration>) -> io::Result<()> {
         if !part.file_type()?.is_dir() {
             continue;
         }
-        let temporary = part.file_name() == TEMPORARY;
         for file in std::fs::read_dir(part.path())? {
             let file = file?;
-            if (temporary || file.file_name().as_encoded_bytes().contains(&b'#')) && is_older(&file, older) {
+            if is_unfinished(&part.file_name(), &file.file_name()) && is_older(&file, older) {
                 match std::fs::remove_file(file.path()) {
                     Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                     _ => {}
@@ -169,6 +186,14 @@ fn sweep(directory: &FilePath, older: Option<Duration>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether an upload makes such a file in a directory of such a name: the place may be a wrong one, which holds other things.
+fn is_unfinished(directory: &OsStr, file: &OsStr) -> bool {
+    let (Some(directory), Some(file)) = (directory.to_str(), file.to_str()) else { return false };
+    let (name, is_part) = file.split_once('#').map_or((file, false), |(name, _)| (name, true));
+    let is_blob = || is_part && location(name).is_some_and(|place| place.as_ref().starts_with(directory));
+    if directory == TEMPORARY { uuid::Uuid::parse_str(name).is_ok() } else { is_blob() }
 }
 
 fn is_older(file: &std::fs::DirEntry, than: Option<Duration>) -> bool {

@@ -62,7 +62,7 @@ impl Exit {
             Self::ConfigInvalid => "server, config check: the configuration is invalid",
             Self::AddressUnavailable => "server: the address cannot be listened on",
             Self::DataDirInUse => "server: another server uses the data directory",
-            Self::DataDirUnusable => "server: the data directory cannot be read or written",
+            Self::DataDirUnusable => "server: the data directory cannot be read or written; store: nothing is there",
             Self::DataDirTooNew => "server: the data directory was written by a newer version",
             Self::ServerFailed => "server, shim: any other failure",
         }

@@ -96,12 +96,16 @@ fn summary(checked: &Checked) -> serde_json::Value {
         checked.findings.iter().map(|(kind, number)| (kind.name().to_owned(), (*number).into())).collect();
     json!({"sound": checked.is_sound(), "entries": checked.entries, "packed-jobs": checked.packed, "blobs": checked.blobs, "blob-bytes": checked.blob_bytes,
         "unreferenced-blobs": checked.unreferenced, "unreferenced-bytes": checked.unreferenced_bytes,
-        "unknown-kinds": checked.unknown, "findings": findings, "repaired": checked.repaired})
+        "unread-content": checked.unread, "unknown-kinds": checked.unknown, "findings": findings, "repaired": checked.repaired})
 }
 
 fn conclude(checked: &Checked, options: CheckOptions) {
     let Checked { entries, packed, blobs, blob_bytes, unreferenced, unreferenced_bytes, .. } = checked;
-    let hashed = if options.content { "their content verified" } else { "their content not read" };
+    let hashed = match &checked.unread {
+        _ if !options.content => "their content not read",
+        None => "their content verified",
+        Some(_) => "their content verified where it could be read",
+    };
     note(format!("read {entries} records, {packed} packed jobs and {blobs} blobs of {blob_bytes} bytes, {hashed}"));
     if *unreferenced > 0 {
         note(format!(
@@ -110,6 +114,9 @@ fn conclude(checked: &Checked, options: CheckOptions) {
     }
     for (family, number) in &checked.unknown {
         note(format!("unknown kind {family}: {number} records, which this version does not judge"));
+    }
+    if let Some(why) = &checked.unread {
+        note(format!("content could not be read: {why}"));
     }
     let (wrong, repaired) = (checked.wrong(), checked.repaired);
     if wrong == 0 {

@@ -70,8 +70,6 @@ async fn principal(
         return Ok(Principal::nobody());
     }
     let from = remote.map_or_else(|| "-".into(), neighbourhood);
-    // All that the request reads, from here on, is no older than what any node has answered before it.
-    service.catch_up().await;
     service.authenticate(credentials, &from).await
 }
 

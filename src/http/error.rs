@@ -208,7 +208,7 @@ fn access(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
             (S::TOO_MANY_REQUESTS, "too-many-attempts", error(words))
         }
         E::TooManyLogins => {
-            let words = "Too many passwords wait to be verified; try again";
+            let words = "Too many credentials wait to be verified; try again";
             (S::SERVICE_UNAVAILABLE, "too-many-logins", error(words))
         }
         E::NoUsers => {

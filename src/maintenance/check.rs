@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 use std::io;
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 
-use super::{BlobScan, Progress, Scan, Stores, ToolError, segment_of};
-use crate::core::consistency::{Around, Contents, Finding, Kind, Step, Stored, judge};
+use super::{Progress, Stores, ToolError, segment_of};
+use crate::core::binaries::BlobRef;
+use crate::core::consistency::{Around, Contents, Finding, Kind, State, Step, Stored, judge};
 use crate::core::history::catalog::Segment;
 use crate::core::history::{Bundle, Details};
 use crate::core::jobs::JobState;
 use crate::core::keys;
 use crate::jobs::StoreError;
 use crate::ports::{BlobError, BlobReader, Entry};
+
+/// Blobs, one after the other: then the store is away.
+const MOST_UNREAD: usize = 5;
 
 #[derive(Debug, Clone, Copy)]
 pub struct CheckOptions {
@@ -50,6 +54,8 @@ pub struct Checked {
     pub repaired: u64,
     /// Findings that would be repaired with `repair`.
     pub repairable: u64,
+    /// Why the first content that could not be read was not.
+    pub unread: Option<String>,
 }
 
 impl Checked {
@@ -82,23 +88,17 @@ pub async fn check(
 ) -> Result<Checked, ToolError> {
     let mut checker = Checker { stores, options, contents: Contents::default(), checked: Checked::default(), tell };
     let damaged = checker.contents(progress).await?;
-    let mut scan = Scan::new(&*stores.meta);
-    loop {
-        let page = scan.page().await?;
-        if page.is_empty() {
-            break;
-        }
-        for entry in page {
-            checker.checked.entries += 1;
-            checker.entry(entry).await?;
-        }
+    let mut entries = stores.entries();
+    while let Some(entry) = entries.try_next().await? {
+        checker.checked.entries += 1;
+        checker.entry(entry).await?;
     }
-    for (sha256, wrong) in damaged {
+    for (sha256, kind, wrong) in damaged {
         if checker.contents.is_referenced(&sha256) {
             continue;
         }
         let (key, means) = (format!("blob {sha256}"), "nothing is seen to refer to it; retention removes it");
-        checker.told(&Finding { kind: Kind::DamagedContent, key, wrong, means, repair: None }).await?;
+        checker.told(&Finding { kind, key, wrong, means, repair: None }).await?;
     }
     let Checker { contents, mut checked, .. } = checker;
     (checked.blobs, checked.blob_bytes) = contents.total();
@@ -107,30 +107,32 @@ pub async fn check(
 }
 
 impl Checker<'_> {
-    /// Blobs that are damaged, and why.
-    async fn contents(&mut self, progress: Progress<'_>) -> Result<Vec<(String, String)>, ToolError> {
-        let mut damaged = Vec::new();
-        let mut scan = BlobScan::new(&*self.stores.blobs);
-        loop {
-            let page = scan.page().await?;
-            if page.is_empty() {
-                return Ok(damaged);
+    /// Blobs that are damaged or cannot be read, and why.
+    async fn contents(&mut self, progress: Progress<'_>) -> Result<Vec<(String, Kind, String)>, ToolError> {
+        let (mut damaged, mut in_a_row) = (Vec::new(), 0);
+        let mut blobs = self.stores.all_blobs();
+        while let Some(blob) = blobs.try_next().await? {
+            self.contents.add(&blob.sha256, blob.size_bytes);
+            if !self.options.content {
+                continue;
             }
-            for blob in page {
-                self.contents.add(&blob.sha256, blob.size_bytes);
-                if !self.options.content {
-                    continue;
+            match self.verify(&blob.sha256, blob.size_bytes, progress).await {
+                Ok(()) => in_a_row = 0,
+                Err(BlobError::Damaged { why, .. }) => {
+                    self.contents.set(&blob.sha256, State::Damaged);
+                    damaged.push((blob.sha256, Kind::DamagedContent, why));
                 }
-                match self.verify(&blob.sha256, blob.size_bytes, progress).await {
-                    Ok(()) => {}
-                    Err(BlobError::Damaged { why, .. }) => {
-                        self.contents.set_damaged(&blob.sha256);
-                        damaged.push((blob.sha256, why));
-                    }
-                    Err(error) => return Err(error.into()),
+                // Of content whose replicas are damaged, HDFS says what it says of DataNodes that are away.
+                Err(BlobError::Unavailable(why)) if in_a_row < MOST_UNREAD => {
+                    in_a_row += 1;
+                    self.checked.unread.get_or_insert_with(|| why.clone());
+                    self.contents.set(&blob.sha256, State::Unread);
+                    damaged.push((blob.sha256, Kind::UnreadContent, why));
                 }
+                Err(error) => return Err(error.into()),
             }
         }
+        Ok(damaged)
     }
 
     async fn verify(&self, sha256: &str, size_bytes: u64, progress: Progress<'_>) -> Result<(), BlobError> {
@@ -159,8 +161,9 @@ impl Checker<'_> {
 
     /// Each job of a segment, as if it stood where it stood before.
     async fn packed(&mut self, key: &str, segment: Segment) -> Result<(), ToolError> {
-        // What is missing is told with its manifest.
-        if self.stores.blobs.size(&segment.manifest.segment.sha256).await?.is_none() {
+        // What is missing, or was not to be read, is told with its manifest.
+        let BlobRef { sha256, size_bytes } = &segment.manifest.segment;
+        if matches!(self.contents.refer(sha256, *size_bytes), State::Missing | State::Unread) {
             return Ok(());
         }
         let bundles = match self.stores.segments().bundles(&segment).await {

@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 use super::frames::{Counts, FrameWriter, Header};
-use super::{BlobScan, Progress, Scan, Stores, ToolError};
+use super::{Progress, Stores, ToolError};
 use crate::core::contexts::ContextRecord;
 use crate::core::keys;
 use crate::ports::Entry;
@@ -41,38 +41,26 @@ pub async fn export(
     let header = Header::new(random::id(), clock::unix_ms(), &stores.meta_place, &stores.blobs_place);
     let mut writer = FrameWriter::new(out, &header).map_err(ToolError::Output)?;
     blobs(stores, &mut writer, progress).await?;
-    let mut scan = Scan::new(&*stores.meta);
-    loop {
-        let page = scan.page().await?;
-        if page.is_empty() {
-            break;
-        }
-        for entry in page {
-            let value = exported(&entry);
-            writer.entry(&entry.key, &value).map_err(ToolError::Output)?;
-        }
+    let mut entries = stores.entries();
+    while let Some(entry) = entries.try_next().await? {
+        writer.entry(&entry.key, &exported(&entry)).map_err(ToolError::Output)?;
     }
     writer.finish().map_err(ToolError::Output)
 }
 
 /// All of them: what no record of this version refers to may be of a later one.
 async fn blobs(stores: &Stores, writer: &mut FrameWriter<impl Write>, progress: Progress<'_>) -> Result<(), ToolError> {
-    let mut scan = BlobScan::new(&*stores.blobs);
-    loop {
-        let page = scan.page().await?;
-        if page.is_empty() {
-            return Ok(());
+    let mut all = stores.all_blobs();
+    while let Some(blob) = all.try_next().await? {
+        let (mut content, size_bytes) = stores.blobs.read(&blob.sha256, 0, None).await?;
+        writer.blob(&blob.sha256, size_bytes).map_err(ToolError::Output)?;
+        while let Some(chunk) = content.next().await.transpose()? {
+            progress(chunk.len() as u64);
+            writer.chunk(&chunk).map_err(ToolError::Output)?;
         }
-        for blob in page {
-            let (mut content, size_bytes) = stores.blobs.read(&blob.sha256, 0, None).await?;
-            writer.blob(&blob.sha256, size_bytes).map_err(ToolError::Output)?;
-            while let Some(chunk) = content.next().await.transpose()? {
-                progress(chunk.len() as u64);
-                writer.chunk(&chunk).map_err(ToolError::Output)?;
-            }
-            writer.end_blob().map_err(ToolError::Output)?;
-        }
+        writer.end_blob().map_err(ToolError::Output)?;
     }
+    Ok(())
 }
 
 /// The value as it stands in the file. A context's process is not of the machine where the file is imported; were it known there, a

@@ -9,6 +9,9 @@ mod stats;
 use std::io;
 use std::sync::Arc;
 
+use futures::stream::LocalBoxStream;
+use futures::{StreamExt, TryStreamExt};
+
 pub use check::{CheckOptions, Checked, Repaired, check};
 pub use export::{ExportOptions, export};
 pub use frames::{Counts, FormatError};
@@ -71,56 +74,27 @@ pub enum ToolError {
     Differs { key: String },
 }
 
-/// All entries of a store, in the order of their keys.
-struct Scan<'a> {
-    store: &'a dyn MetaStore,
-    after: Option<String>,
-    done: bool,
-}
-
-impl<'a> Scan<'a> {
-    fn new(store: &'a dyn MetaStore) -> Self {
-        Self { store, after: None, done: false }
-    }
-
-    /// Nothing at the end.
-    async fn page(&mut self) -> Result<Vec<Entry>, ReadError> {
-        if self.done {
-            return Ok(Vec::new());
+/// All that a store has, read in pages of this size: each begins behind the key of the last of the page before.
+fn paged<'a, T: 'a, E: 'a>(
+    size: usize,
+    key: impl Fn(&T) -> &str + 'a,
+    page: impl AsyncFn(Option<&str>) -> Result<Vec<T>, E> + 'a,
+) -> LocalBoxStream<'a, Result<T, E>> {
+    let all = async_stream::try_stream! {
+        let mut after: Option<String> = None;
+        loop {
+            let found = page(after.as_deref()).await?;
+            let is_last = found.len() < size;
+            after = found.last().map(|last| key(last).to_owned());
+            for one in found {
+                yield one;
+            }
+            if is_last {
+                break;
+            }
         }
-        let page = self.store.range("", self.after.as_deref(), false, PAGE).await?;
-        self.done = page.len() < PAGE;
-        if let Some(last) = page.last() {
-            self.after = Some(last.key.clone());
-        }
-        Ok(page)
-    }
-}
-
-/// All blobs of a store, in the order of their hashes.
-struct BlobScan<'a> {
-    store: &'a dyn BinaryStore,
-    after: Option<String>,
-    done: bool,
-}
-
-impl<'a> BlobScan<'a> {
-    fn new(store: &'a dyn BinaryStore) -> Self {
-        Self { store, after: None, done: false }
-    }
-
-    /// Nothing at the end.
-    async fn page(&mut self) -> Result<Vec<BlobInfo>, BlobError> {
-        if self.done {
-            return Ok(Vec::new());
-        }
-        let page = self.store.list(self.after.as_deref(), BLOBS).await?;
-        self.done = page.len() < BLOBS;
-        if let Some(last) = page.last() {
-            self.after = Some(last.sha256.clone());
-        }
-        Ok(page)
-    }
+    };
+    all.boxed_local()
 }
 
 /// The segment whose manifest this is.
@@ -140,19 +114,26 @@ impl Stores {
         Segments::new(Arc::clone(&self.blobs), 0)
     }
 
+    /// All entries, in the order of their keys.
+    fn entries(&self) -> LocalBoxStream<'_, Result<Entry, ReadError>> {
+        paged(PAGE, |entry: &Entry| &entry.key, async |after| self.meta.range("", after, false, PAGE).await)
+    }
+
+    /// All blobs, in the order of their hashes.
+    fn all_blobs(&self) -> LocalBoxStream<'_, Result<BlobInfo, BlobError>> {
+        paged(BLOBS, |blob: &BlobInfo| &blob.sha256, async |after| self.blobs.list(after, BLOBS).await)
+    }
+
     /// Bytes of all blobs, for progress.
     ///
     /// # Errors
     /// When they cannot be listed.
     pub async fn blob_bytes(&self) -> Result<u64, ToolError> {
-        let (mut scan, mut bytes) = (BlobScan::new(&*self.blobs), 0);
-        loop {
-            let page = scan.page().await?;
-            if page.is_empty() {
-                return Ok(bytes);
-            }
-            bytes += page.iter().map(|blob| blob.size_bytes).sum::<u64>();
+        let (mut blobs, mut bytes) = (self.all_blobs(), 0);
+        while let Some(blob) = blobs.try_next().await? {
+            bytes += blob.size_bytes;
         }
+        Ok(bytes)
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use futures::TryStreamExt;
 use serde::Serialize;
 
-use super::{BlobScan, Scan, Stores, ToolError, segment_of};
+use super::{Stores, ToolError, segment_of};
 use crate::core::consistency::{self, Around, Contents, Step, judge};
 use crate::core::history::Stored;
 use crate::core::jobs::JobRecord;
@@ -52,38 +53,28 @@ impl Stats {
 pub async fn stats(stores: &Stores) -> Result<Stats, ToolError> {
     let mut stats = Stats { znodes: stores.znodes, ..Stats::default() };
     let mut contents = Contents::default();
-    let mut blobs = BlobScan::new(&*stores.blobs);
-    loop {
-        let page = blobs.page().await?;
-        if page.is_empty() {
-            break;
-        }
-        page.iter().for_each(|blob| contents.add(&blob.sha256, blob.size_bytes));
+    let mut blobs = stores.all_blobs();
+    while let Some(blob) = blobs.try_next().await? {
+        contents.add(&blob.sha256, blob.size_bytes);
     }
-    let mut scan = Scan::new(&*stores.meta);
-    loop {
-        let page = scan.page().await?;
-        if page.is_empty() {
-            break;
+    let mut entries = stores.entries();
+    while let Some(entry) = entries.try_next().await? {
+        let family = stats.records.entry(keys::family(&entry.key).to_owned()).or_default();
+        family.number += 1;
+        family.bytes += (entry.key.len() + entry.value.len()) as u64;
+        if entry.key.starts_with(keys::JOBS) {
+            stats.job(&entry.value);
         }
-        for entry in page {
-            let family = stats.records.entry(keys::family(&entry.key).to_owned()).or_default();
-            family.number += 1;
-            family.bytes += (entry.key.len() + entry.value.len()) as u64;
-            if entry.key.starts_with(keys::JOBS) {
-                stats.job(&entry.value);
+        if let Some(segment) = segment_of(&entry) {
+            // One that cannot be read is for `check` to tell.
+            for bundle in stores.segments().bundles(&segment).await.unwrap_or_default() {
+                stats.packed_jobs += 1;
+                stats.job(&bundle.record.value);
+                let Stored { version, value } = bundle.record;
+                refer(&keys::job(&bundle.id), consistency::Stored { version, value }, &mut contents);
             }
-            if let Some(segment) = segment_of(&entry) {
-                // One that cannot be read is for `check` to tell.
-                for bundle in stores.segments().bundles(&segment).await.unwrap_or_default() {
-                    stats.packed_jobs += 1;
-                    stats.job(&bundle.record.value);
-                    let Stored { version, value } = bundle.record;
-                    refer(&keys::job(&bundle.id), consistency::Stored { version, value }, &mut contents);
-                }
-            }
-            refer(&entry.key, consistency::Stored { version: entry.version.0, value: entry.value }, &mut contents);
         }
+        refer(&entry.key, consistency::Stored { version: entry.version.0, value: entry.value }, &mut contents);
     }
     let of = |(number, bytes)| FamilyStats { number, bytes };
     (stats.blobs, stats.unreferenced_blobs) = (of(contents.total()), of(contents.unreferenced()));

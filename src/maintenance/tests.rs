@@ -53,6 +53,18 @@ async fn what_this_version_does_not_know_is_moved_as_it_is() {
 }
 
 #[tokio::test]
+async fn each_is_read_once_however_all_fall_into_pages() {
+    for number in [0, 1, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE] {
+        let (stores, keys) = (stores(1 << 20), (0..number).map(|n| format!("x/{n:04}")).collect::<Vec<_>>());
+        for key in &keys {
+            put(&stores, key, b"").await;
+        }
+        let read: Vec<_> = stores.entries().map_ok(|entry| entry.key).try_collect().await.unwrap();
+        assert_eq!(read, keys);
+    }
+}
+
+#[tokio::test]
 async fn a_value_that_a_store_does_not_take_is_told_before_anything_is_written() {
     let (from, to, directory) = (stores(1 << 20), stores(100_000), tempfile::tempdir().unwrap());
     put(&from, "job-configs/1", &vec![b' '; 99_000]).await;

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::admission::{UnknownTokens, catch_up};
 use super::permissions::{Principal, Via};
 use super::{Service, ServiceError};
 use crate::core::access::{Attempts, Credentials, Grants, TokenText, User, Verified};
+use crate::jobs::Records;
 use crate::ports::UserDirectory;
 use crate::runtime::{clock, random};
 
@@ -26,6 +28,7 @@ pub(super) struct Authentication {
     attempts: Mutex<Attempts>,
     waiting: Arc<Semaphore>,
     at_work: Semaphore,
+    unknown: UnknownTokens,
 }
 
 impl Authentication {
@@ -37,11 +40,55 @@ impl Authentication {
             attempts: Mutex::new(Attempts::default()),
             waiting: Arc::new(Semaphore::new(MOST_WAITING)),
             at_work: Semaphore::new(processors.min(MOST_AT_ONCE)),
+            unknown: UnknownTokens::new(),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn unknown(&self) -> &UnknownTokens {
+        &self.unknown
     }
 
     pub(super) fn directory(&self) -> &dyn UserDirectory {
         &*self.directory
+    }
+
+    /// Users are known here; a token may have been made, or revoked, by another node in this moment.
+    pub(super) async fn admit(
+        self: &Arc<Self>,
+        records: &Records,
+        credentials: &Credentials,
+        address: &str,
+    ) -> Result<Principal, ServiceError> {
+        let who = match credentials {
+            Credentials::None => Err(ServiceError::NoCredentials),
+            Credentials::Malformed | Credentials::BadToken => Err(ServiceError::BadCredentials),
+            Credentials::Basic { user, password } => self.password(user, password, address).await,
+            Credentials::Certificate { user } => self.certificate(user).await,
+            Credentials::Bearer(token) => {
+                if records.token(token.id()).await?.is_some() {
+                    self.holder(records, token).await?;
+                    catch_up(records).await;
+                } else {
+                    self.unknown.catch_up(records).await?;
+                }
+                return self.holder(records, token).await;
+            }
+        }?;
+        catch_up(records).await;
+        Ok(who)
+    }
+
+    /// What a token permits is never more than what its user may do now.
+    async fn holder(&self, records: &Records, token: &TokenText) -> Result<Principal, ServiceError> {
+        let record = records.token(token.id()).await?;
+        let record = record.filter(|record| record.accepts(token, clock::unix_ms()));
+        let record = record.ok_or(ServiceError::BadCredentials)?;
+        let found = self.directory.find(&record.principal).await.user.ok_or(ServiceError::BadCredentials)?;
+        // Words that a later version knows grant nothing here.
+        let words = record.permissions.iter().filter_map(|word| Grants::of_word(word).ok());
+        let granted = words.fold(Grants::NONE, Grants::or);
+        Ok(principal(&record.principal, found.grants.and(granted), Via::Token(record.id)))
     }
 
     async fn password(self: &Arc<Self>, user: &str, password: &str, address: &str) -> Result<Principal, ServiceError> {
@@ -124,37 +171,20 @@ impl Service {
     }
 
     /// Who asks from this address. The same refusal for a wrong password, a user that is not there, and a token that is
-    /// wrong, revoked or has expired.
+    /// wrong, revoked or has expired. What who is let in reads afterwards is no older than what any node has answered before.
     ///
     /// # Errors
     /// When it cannot be told, or not now.
     pub async fn authenticate(&self, credentials: &Credentials, address: &str) -> Result<Principal, ServiceError> {
         let Some(authentication) = &self.authentication else {
+            catch_up(&self.records).await;
             return Ok(match credentials {
                 // Whoever may come in may do everything; but who it is, is known.
                 Credentials::Certificate { user } => principal(user, Grants::all(), Via::Certificate),
                 _ => Principal::anonymous(),
             });
         };
-        match credentials {
-            Credentials::None => Err(ServiceError::NoCredentials),
-            Credentials::Malformed | Credentials::BadToken => Err(ServiceError::BadCredentials),
-            Credentials::Basic { user, password } => authentication.password(user, password, address).await,
-            Credentials::Bearer(token) => self.holder(authentication, token).await,
-            Credentials::Certificate { user } => authentication.certificate(user).await,
-        }
-    }
-
-    /// What a token permits is never more than what its user may do now.
-    async fn holder(&self, authentication: &Authentication, token: &TokenText) -> Result<Principal, ServiceError> {
-        let record = self.records.token(token.id()).await?;
-        let record = record.filter(|record| record.accepts(token, clock::unix_ms()));
-        let record = record.ok_or(ServiceError::BadCredentials)?;
-        let found = authentication.directory.find(&record.principal).await.user.ok_or(ServiceError::BadCredentials)?;
-        // Words that a later version knows grant nothing here.
-        let words = record.permissions.iter().filter_map(|word| Grants::of_word(word).ok());
-        let granted = words.fold(Grants::NONE, Grants::or);
-        Ok(principal(&record.principal, found.grants.and(granted), Via::Token(record.id)))
+        authentication.admit(&self.records, credentials, address).await
     }
 }
 

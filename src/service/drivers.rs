@@ -1,9 +1,11 @@
 //! The doors for drivers: attaching, and the blobs that they fetch and bring.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::{StreamExt, TryStreamExt};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,7 +15,7 @@ use super::{Service, ServiceError, Upload};
 use crate::api::driver::attach::{FromShim, Hello};
 use crate::jobs::ContextHandle;
 use crate::jobs::context::ContextMessage;
-use crate::ports::{BlobError, BlobReader};
+use crate::ports::{BlobError, BlobReader, Stamp};
 
 pub use crate::jobs::context::{AttachRefusal, Connection, Frame};
 
@@ -22,6 +24,9 @@ const IN_FLIGHT: usize = 1024;
 /// A stop waits so long for drivers to take what was sent to them.
 const DETACH_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Damaged blobs that are remembered.
+const MOST_DAMAGED: usize = 1000;
+
 static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
 
 /// All connections of drivers: they outlast the requests, which wait for what drivers say.
@@ -29,6 +34,31 @@ static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
 pub(super) struct DriverConnections {
     open: TaskTracker,
     closing: CancellationToken,
+    damaged: Damaged,
+}
+
+/// Content that was found to be damaged when a driver read it, as it was uploaded last. That is found at its end, where a stream can
+/// only break off, as it does in an outage, which drivers wait out; who asks again is told so at once.
+#[derive(Clone, Default)]
+struct Damaged(Arc<Mutex<HashMap<String, Stamp>>>);
+
+impl Damaged {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Stamp>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has(&self, sha256: &str, stamp: Stamp) -> bool {
+        self.all().get(sha256) == Some(&stamp)
+    }
+
+    fn insert(&self, sha256: &str, stamp: Stamp) {
+        let mut all = self.all();
+        if all.len() >= MOST_DAMAGED {
+            // They are found again.
+            all.clear();
+        }
+        all.insert(sha256.to_owned(), stamp);
+    }
 }
 
 /// An attached driver, until it is dropped.
@@ -114,10 +144,23 @@ impl Service {
         sha256: &str,
     ) -> Result<(BlobReader, u64), ServiceError> {
         self.permit_driver(context_id, secret)?;
-        self.blobs.read(sha256, 0, None).await.map_err(|error| match error {
-            BlobError::NotFound(_) => ServiceError::BinaryNotFound(sha256.into()),
+        let missing = || ServiceError::BinaryNotFound(sha256.into());
+        let stamp = self.blobs.stat(sha256).await?.ok_or_else(missing)?.stamp;
+        if self.drivers.damaged.has(sha256, stamp) {
+            return Err(ServiceError::Internal(format!("blob {sha256} is damaged where it is stored")));
+        }
+        let (content, size_bytes) = self.blobs.read(sha256, 0, None).await.map_err(|error| match error {
+            BlobError::NotFound(_) => missing(),
             other => other.into(),
-        })
+        })?;
+        let (damaged, blob) = (self.drivers.damaged.clone(), sha256.to_owned());
+        let content = content.inspect_err(move |error| {
+            tracing::error!(%error, blob, "a driver was not given all of a blob");
+            if matches!(error, BlobError::Damaged { .. }) {
+                damaged.insert(&blob, stamp);
+            }
+        });
+        Ok((content.boxed(), size_bytes))
     }
 
     /// A result or log that a driver brings. True when it was not there before.
@@ -128,7 +171,6 @@ impl Service {
         sha256: &str,
         mut content: impl Upload,
     ) -> Result<bool, ServiceError> {
-        use futures::StreamExt;
         self.permit_driver(context_id, secret)?;
         // It counts as brought now, or retention could take it before the job's end refers to it.
         if self.blobs.refresh(sha256).await?.is_some() {

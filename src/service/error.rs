@@ -115,7 +115,7 @@ pub enum ServiceError {
     /// Of this user from this address; it is told in the same way whether there is the user.
     #[error("too many failed attempts to log in")]
     TooManyAttempts { wait: Duration },
-    #[error("too many passwords wait to be verified")]
+    #[error("too many credentials wait to be verified")]
     TooManyLogins,
     #[error("no users are configured")]
     NoUsers,

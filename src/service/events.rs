@@ -15,6 +15,7 @@ use crate::core::contexts::{ContextRecord, ContextState};
 use crate::core::events::{Filter, Kind, Touched, WantedContext, touched};
 use crate::core::jobs::{JobRecord, JobState};
 use crate::jobs::StoreError;
+use crate::jobs::records::history::JobSince;
 use crate::ports::{Change, Changes, Revision};
 use crate::runtime::clock;
 
@@ -194,18 +195,17 @@ impl Stream {
             Kind::Job => {
                 // Before the store is read: a job that is not active (any more) has its end there.
                 let active = self.service.active.get(&id);
-                // That it was packed is no change of it: whoever has heard of its end does not hear of it again.
-                if records.is_packed_since(&id, Revision(self.cursor)).await? {
-                    return Ok(None);
-                }
-                records.versioned_job(&id).await?.map(|stored| {
+                match records.job_since(&id, Revision(self.cursor)).await? {
+                    JobSince::Gone => None,
+                    // That is no change of it: whoever has heard of its end does not hear of it again.
+                    JobSince::Packed => return Ok(None),
                     // What wrote this is a later change, which is told in its turn.
-                    if cursor.is_some_and(|cursor| stored.version.0 > cursor) {
-                        return None;
+                    JobSince::Is(stored) if cursor.is_some_and(|cursor| stored.version.0 > cursor) => return Ok(None),
+                    JobSince::Is(stored) => {
+                        let job = stored.record.or_running(active);
+                        Some(self.filter.wants_job(&job).then(|| Event::Job(Box::new(job), cursor)))
                     }
-                    let job = stored.record.or_running(active);
-                    self.filter.wants_job(&job).then(|| Event::Job(Box::new(job), cursor))
-                })
+                }
             }
             Kind::Context => records.context(&id).await?.map(|context| {
                 let shown = self.shown(context)?;

@@ -1,5 +1,6 @@
 //! Use cases. Knows nothing of HTTP; permissions are checked here, and only here.
 
+mod admission;
 mod authentication;
 mod binaries;
 mod callbacks;
@@ -94,14 +95,6 @@ pub struct Parts {
 }
 
 impl Service {
-    /// Before each request reads anything: its reads see what other nodes have answered. While the store is away they see what this node
-    /// has heard of it last.
-    pub async fn catch_up(&self) {
-        if let Err(error) = self.records.barrier().await {
-            tracing::debug!(%error, "a request reads what is known here");
-        }
-    }
-
     pub fn new(parts: Parts) -> Self {
         let Parts {
             config,

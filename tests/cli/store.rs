@@ -37,6 +37,9 @@ fn where_no_store_is_none_is_made() {
     }
     std::fs::create_dir(directory.path().join("data")).unwrap();
     refused(&store(&directory, &["check"]), 67, &["error: there is no data/meta.redb\n"]);
+    let zookeeper = ["check", "--set", "store.metadata=\"zookeeper\""];
+    refused(&store(&directory, &zookeeper), 67, &["error: there is no data/format\n"]);
+    assert_eq!(std::fs::read_dir(directory.path().join("data")).unwrap().count(), 0);
     std::fs::remove_dir(directory.path().join("data")).unwrap();
     std::fs::write(directory.path().join("data"), "").unwrap();
     refused(&store(&directory, &["import", "-"]), 67, &["data is not a directory"]);

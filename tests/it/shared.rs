@@ -69,7 +69,7 @@ async fn uploads_of_another_process_outlive_an_opening_and_old_ones_do_not() {
     let store = open(directory.path());
     let mut writer = store.create().await.unwrap();
     writer.write(Bytes::from(vec![1; 3 << 20])).await.unwrap();
-    let old = directory.path().join("tmp/old#1");
+    let old = directory.path().join(format!("tmp/{}#1", doyen::runtime::random::id()));
     let file = std::fs::File::create(&old).unwrap();
     file.set_modified(clock::system_time() - Duration::from_secs(25 * 3600)).unwrap();
     let other = open(directory.path());

@@ -13,3 +13,4 @@ mod s3;
 mod servers;
 mod starts;
 mod stores;
+mod wrong;

@@ -47,6 +47,13 @@ pub(super) async fn claim(store: &dyn ObjectStore, owner: &str) -> std::result::
     ))))
 }
 
+pub(super) async fn has_owner(store: &dyn ObjectStore) -> Result<bool> {
+    match store.head(&Path::from(OWNER)).await {
+        Err(Error::NotFound { .. }) => Ok(false),
+        found => found.map(|_| true),
+    }
+}
+
 /// Deletes the blob, if `is_meant` says so of its time of modification. Of two that try, one does it.
 pub(super) async fn delete_if(
     store: &dyn ObjectStore,

@@ -38,8 +38,8 @@ impl Fault {
     pub(super) fn deadline(settings: &config::Hdfs, what: &str) -> Self {
         let deadline = duration::text(settings.deadline);
         let message = format!(
-            "HDFS ({}) did not {what} within store.hdfs.deadline ({deadline}): look whether its NameNode and DataNodes \
-             run and can be reached from here",
+            "HDFS ({}) did not {what} within store.hdfs.deadline ({deadline}): look whether store.hdfs.url is \
+             right, and its NameNode and DataNodes run and can be reached from here",
             place(settings)
         );
         Self { kind: Kind::Unreachable, message }
@@ -116,8 +116,8 @@ fn advice(kind: Kind, error: &HdfsError, settings: &config::Hdfs) -> String {
             format!(". Make room, or raise the quota of store.hdfs.path: hdfs dfsadmin -setSpaceQuota <bytes> {path}")
         }
         Kind::Denied => format!(
-            ". Give store.hdfs.path to the user of this server (hdfs dfs -chown <user> {path}), or name another one in \
-             store.hdfs.user; with Kerberos, look at its ticket and store.hdfs.conf-dir"
+            ". Make store.hdfs.path and give it to the user of this server (hdfs dfs -mkdir -p {path}; hdfs dfs -chown \
+             <user> {path}), or name another user in store.hdfs.user; with Kerberos, look at its ticket and store.hdfs.conf-dir"
         ),
         Kind::SafeMode => {
             ". It takes no changes until it has left safe mode: wait, or run hdfs dfsadmin -safemode leave".into()

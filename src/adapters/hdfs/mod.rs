@@ -46,6 +46,17 @@ impl Hdfs {
     /// # Errors
     /// A `Fault`, when the settings cannot be used, or HDFS does not answer or take the root.
     pub async fn open(settings: &config::Hdfs) -> Result<Self> {
+        match Self::find(settings).await? {
+            (store, true) => Ok(store),
+            (store, false) => store.make_directory(&store.root).await.map(|()| store),
+        }
+    }
+
+    /// Connects, and says whether the root is there. Within a tokio runtime.
+    ///
+    /// # Errors
+    /// A `Fault`, when the settings cannot be used, or HDFS does not answer.
+    pub async fn find(settings: &config::Hdfs) -> Result<(Self, bool)> {
         let root = settings.path.trim_end_matches('/').to_owned();
         let store = Self { link: Arc::new(Link::open(settings)?), root };
         let mut tries = store.link.namenodes();
@@ -54,17 +65,17 @@ impl Hdfs {
             match store.find_root().await {
                 // The next try begins with the next NameNode.
                 Err(error) if tries > 0 && is_unreachable(&error) => {}
-                found => return found.map(|()| store),
+                found => return found.map(|found| (store, found)),
             }
         }
     }
 
-    async fn find_root(&self) -> Result<()> {
+    async fn find_root(&self) -> Result<bool> {
         let look = |client: Client, root: String| async move { client.get_file_info(&root).await };
         match self.link.call("look for the directory", &self.root, look).await {
-            Ok(found) if found.isdir => Ok(()),
+            Ok(found) if found.isdir => Ok(true),
             Ok(_) => Err(self.link.refuse(format!("store.hdfs.path ({}) is a file", self.root))),
-            Err(object_store::Error::NotFound { .. }) => self.make_directory(&self.root).await,
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -80,6 +80,18 @@ impl S3BinaryStore {
         Err(opening(Fault::new(link.settings(), Kind::Settings, &why)))
     }
 
+    /// Whether a server has used it.
+    ///
+    /// # Errors
+    /// When S3 does not answer.
+    pub async fn has_owner(&self) -> std::result::Result<bool, OpenBlobsError> {
+        match self.0.link.get(OWNER).await {
+            Ok(_) => Ok(true),
+            Err(fault) if fault.kind == Kind::NotFound => Ok(false),
+            Err(fault) => Err(opening(fault)),
+        }
+    }
+
     /// Sweeps again and again.
     pub async fn keep_swept(self: Arc<Self>) {
         loop {

@@ -51,7 +51,7 @@ pub(super) async fn ask(server: &str) -> String {
     } else if speaks_tls(server).await {
         "speaks TLS: set `zookeeper.tls-ca`".into()
     } else if ended.is_err() {
-        "takes connections and does not answer".into()
+        "takes connections and does not answer: is it a ZooKeeper?".into()
     } else {
         "is not a ZooKeeper".into()
     }

@@ -19,6 +19,7 @@ mod plan;
 mod state;
 mod tunnel;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,17 +80,27 @@ impl std::fmt::Debug for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
-        "`zookeeper.chroot` is {0:?}; a path of ZooKeeper begins with `/`, and none of its parts is empty, `.` or `..`"
+        "`zookeeper.chroot` is {0:?}; a path of ZooKeeper begins with `/`, none of its parts is empty, `.` or `..`, and \
+         what is below `/zookeeper` is its own"
     )]
     Chroot(String),
     #[error("no ZooKeeper serves at `zookeeper.servers`: {0}")]
     Unreachable(String),
-    #[error("ZooKeeper denies access to {chroot}: it does not belong to the user in `zookeeper.auth-file`")]
-    Denied { chroot: String },
+    #[error("`zookeeper.auth-file` {} does not say `user:password`{}", .file.display(), .why.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
+    AuthFile { file: PathBuf, why: Option<String> },
+    #[error(
+        "ZooKeeper denies access to {chroot} ({reason}): name the user who made it, as `user:password`, in \
+         `zookeeper.auth-file` ({}), or choose another `zookeeper.chroot`",
+        .user.as_ref().map_or_else(|| "which is not set".into(), |user| format!("there is {user:?}"))
+    )]
+    Denied { chroot: String, user: Option<String>, reason: String },
+    #[error("there is no store at {chroot} in ZooKeeper: look at `zookeeper.chroot` and `zookeeper.servers`")]
+    Nothing { chroot: String },
     #[error("{chroot} in ZooKeeper holds {example:?}, which is not of this program: choose another `zookeeper.chroot`")]
     Foreign { chroot: String, example: String },
     #[error(
-        "{chroot} in ZooKeeper has format {found:?}, and this version reads format {FORMAT}: start the version that wrote it"
+        "{chroot} in ZooKeeper has format {found:?}, and this version reads format {FORMAT}: start the version that wrote it, \
+         or choose another `zookeeper.chroot`"
     )]
     Format { chroot: String, found: String },
     #[error(
@@ -101,14 +112,21 @@ pub enum OpenError {
         "{chroot} in ZooKeeper is in use by {by}, which is alive: stop that one first, or choose another `zookeeper.chroot`"
     )]
     Held { chroot: String, by: String },
+    #[error("{chroot} in ZooKeeper (`zookeeper.chroot`) is damaged: {reason}")]
+    Damaged { chroot: String, reason: String },
     #[error("cannot read {chroot} in ZooKeeper: {reason}")]
     Unreadable { chroot: String, reason: String },
 }
 
 impl OpenError {
-    /// To try again as it is configured helps nothing.
+    /// Trying again may help.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Unreadable { .. })
+    }
+
+    /// Another configuration may help.
     pub fn is_of_configuration(&self) -> bool {
-        !matches!(self, Self::Unreachable(_) | Self::Unreadable { .. })
+        !self.is_passing() && !matches!(self, Self::Damaged { .. })
     }
 }
 
@@ -126,18 +144,30 @@ impl ZooKeeperStore {
     /// # Errors
     /// When ZooKeeper is not reached within twice the session timeout, denies access, or holds something else there.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
+        Self::open_or(options, true).await
+    }
+
+    /// Reads the store, and makes nothing when nothing is there.
+    ///
+    /// # Errors
+    /// As `open`, and then.
+    pub async fn open_existing(options: Options) -> Result<Self, OpenError> {
+        Self::open_or(options, false).await
+    }
+
+    async fn open_or(options: Options, make: bool) -> Result<Self, OpenError> {
         check_chroot(&options.chroot)?;
         let paths = Paths::new(&options.chroot);
         let link = match Link::open(&options).await {
             Ok(link) => link,
-            Err(Trouble::Refused(_)) => return Err(OpenError::Denied { chroot: options.chroot }),
+            Err(Trouble::Refused(reason)) => return Err(denied(&options, reason)),
             Err(trouble) => return Err(OpenError::Unreachable(diagnosis::explain(&options, &trouble).await)),
         };
         let contact = Contact::since(clock::instant());
         let unreadable = |reason: String| OpenError::Unreadable { chroot: options.chroot.clone(), reason };
         let holder = options.owner.as_ref().map(|owner| Holder::new(owner, options.session_timeout)).transpose();
         let holder = holder.map_err(|error| unreadable(format!("cannot look at the data directory: {error}")))?;
-        let state = Self::read(&link, &paths, &options).await?;
+        let state = Self::read(&link, &paths, &options, make).await?;
         if let Some(holder) = &holder {
             let taken = holder::take_in_time(&link, &paths, holder).await;
             if let Some(other) = taken.map_err(|trouble| unreadable(trouble.to_string()))? {
@@ -152,10 +182,11 @@ impl ZooKeeperStore {
         Ok(Self { shared, queue, queued_bytes: Arc::new(Semaphore::new(MAX_QUEUED_BYTES)), engine, barriers })
     }
 
-    async fn read(link: &Link, paths: &Paths, options: &Options) -> Result<state::State, OpenError> {
+    async fn read(link: &Link, paths: &Paths, options: &Options, make: bool) -> Result<state::State, OpenError> {
         let chroot = || options.chroot.clone();
         let unreadable = |trouble: Trouble| match trouble {
-            Trouble::Refused(_) => OpenError::Denied { chroot: chroot() },
+            Trouble::Refused(reason) => denied(options, reason),
+            Trouble::Damaged(reason) => OpenError::Damaged { chroot: chroot(), reason },
             trouble => OpenError::Unreadable { chroot: chroot(), reason: trouble.to_string() },
         };
         link.barrier(paths).await.map_err(unreadable)?;
@@ -173,6 +204,7 @@ impl ZooKeeperStore {
                     return Err(OpenError::Format { chroot: chroot(), found: format.chars().take(40).collect() });
                 }
                 Found::Foreign { example } => return Err(OpenError::Foreign { chroot: chroot(), example }),
+                Found::Nothing if !make => return Err(OpenError::Nothing { chroot: chroot() }),
                 Found::Nothing => load::make(link, paths, random::id()).await.map_err(unreadable)?,
             }
         }
@@ -288,10 +320,15 @@ impl MetaStore for ZooKeeperStore {
     }
 }
 
+fn denied(options: &Options, reason: String) -> OpenError {
+    let user = options.auth.as_deref().and_then(|auth| auth.split_once(':'));
+    OpenError::Denied { chroot: options.chroot.clone(), user: user.map(|(user, _)| user.to_owned()), reason }
+}
+
 fn check_chroot(chroot: &str) -> Result<(), OpenError> {
     let inner = chroot.strip_prefix('/').ok_or_else(|| OpenError::Chroot(chroot.into()))?;
     let bad = |part: &str| part.is_empty() || part == "." || part == ".." || part.chars().any(|c| c.is_control());
-    if !inner.is_empty() && inner.split('/').any(bad) || inner == "zookeeper" {
+    if !inner.is_empty() && inner.split('/').any(bad) || inner.split('/').next() == Some("zookeeper") {
         return Err(OpenError::Chroot(chroot.into()));
     }
     Ok(())

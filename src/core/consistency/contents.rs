@@ -8,13 +8,15 @@ pub enum State {
     /// Its hash is right, or was not asked for.
     Whole,
     Damaged,
+    /// It could not be read.
+    Unread,
     Missing,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Content {
     size_bytes: u64,
-    damaged: bool,
+    state: State,
     referenced: bool,
 }
 
@@ -37,13 +39,13 @@ fn parse(sha256: &str) -> Option<[u8; 32]> {
 impl Contents {
     pub fn add(&mut self, sha256: &str, size_bytes: u64) {
         if let Some(hash) = parse(sha256) {
-            self.0.insert(hash, Content { size_bytes, damaged: false, referenced: false });
+            self.0.insert(hash, Content { size_bytes, state: State::Whole, referenced: false });
         }
     }
 
-    pub fn set_damaged(&mut self, sha256: &str) {
+    pub fn set(&mut self, sha256: &str, state: State) {
         if let Some(content) = parse(sha256).and_then(|hash| self.0.get_mut(&hash)) {
-            content.damaged = true;
+            content.state = state;
         }
     }
 
@@ -53,7 +55,7 @@ impl Contents {
             None => State::Missing,
             Some(content) => {
                 content.referenced = true;
-                if content.damaged || content.size_bytes != size_bytes { State::Damaged } else { State::Whole }
+                if content.size_bytes == size_bytes { content.state } else { State::Damaged }
             }
         }
     }
@@ -100,8 +102,10 @@ mod tests {
         contents.add(&other, 7);
         assert_eq!(contents.refer(&one, 5), State::Whole);
         assert_eq!(contents.refer(&one, 6), State::Damaged);
-        contents.set_damaged(&one);
-        assert_eq!(contents.refer(&one, 5), State::Damaged);
+        for state in [State::Unread, State::Damaged] {
+            contents.set(&one, state);
+            assert_eq!(contents.refer(&one, 5), state);
+        }
         assert_eq!((contents.total(), contents.unreferenced()), ((2, 12), (1, 7)));
         assert!(contents.is_referenced(&one) && !contents.is_referenced(&other));
     }

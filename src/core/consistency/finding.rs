@@ -19,12 +19,14 @@ pub enum Kind {
     MissingContent,
     /// Content that is not what was uploaded.
     DamagedContent,
+    /// Content that could not be read: damaged, perhaps, or where it cannot be reached.
+    UnreadContent,
     /// An import that did not come to its end.
     HalfImported,
 }
 
 impl Kind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Unreadable,
         Self::Misplaced,
         Self::MissingEntry,
@@ -33,6 +35,7 @@ impl Kind {
         Self::Orphan,
         Self::MissingContent,
         Self::DamagedContent,
+        Self::UnreadContent,
         Self::HalfImported,
     ];
 
@@ -46,6 +49,7 @@ impl Kind {
             Self::Orphan => "orphan",
             Self::MissingContent => "missing-content",
             Self::DamagedContent => "damaged-content",
+            Self::UnreadContent => "unread-content",
             Self::HalfImported => "half-imported",
         }
     }

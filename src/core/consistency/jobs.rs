@@ -66,6 +66,7 @@ pub(super) fn content(it: &mut Judged<'_>, what: &str, blob: &BlobRef, means: &'
         State::Whole => {}
         State::Missing => it.tell(Kind::MissingContent, format!("its {what}, blob {sha256}, is missing"), means),
         State::Damaged => it.tell(Kind::DamagedContent, format!("its {what}, blob {sha256}, is damaged"), means),
+        State::Unread => it.tell(Kind::UnreadContent, format!("its {what}, blob {sha256}, could not be read"), means),
     }
 }
 

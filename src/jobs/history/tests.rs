@@ -15,6 +15,7 @@ use crate::core::jobs::{JobState, ResultPlace};
 use crate::core::keys;
 use crate::core::timeline::Timeline;
 use crate::jobs::records::Trimmed;
+use crate::jobs::records::history::JobSince;
 use crate::jobs::retention::{Removed, Sweeper};
 use crate::ports::{
     BinaryStore, BlobError, BlobInfo, BlobReader, BlobWriter, Changes, Commit, CommitError, Entry, MetaStore,
@@ -529,11 +530,12 @@ async fn that_a_job_was_packed_is_no_news_for_who_has_heard_of_its_end() {
     let world = World::with(23, 2, 10).await;
     let heard = world.records.revision().await.unwrap();
     world.pack().await.unwrap();
-    assert!(world.records.is_packed_since("00000001", heard).await.unwrap());
+    let since = async |id: &str, heard: Revision| world.records.job_since(id, heard).await.unwrap();
+    assert!(matches!(since("00000001", heard).await, JobSince::Packed));
     // It had not ended then.
-    assert!(!world.records.is_packed_since("00000001", Revision(1)).await.unwrap());
-    assert!(!world.records.is_packed_since("00000022", heard).await.unwrap());
-    assert!(!world.records.is_packed_since("no such job", heard).await.unwrap());
+    assert!(matches!(since("00000001", Revision(1)).await, JobSince::Is(_)));
+    assert!(matches!(since("00000022", heard).await, JobSince::Is(_)));
+    assert!(matches!(since("no such job", heard).await, JobSince::Gone));
 }
 
 /// Two packers at once, as two servers would be before one knows that it is not the owner any more.

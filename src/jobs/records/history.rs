@@ -26,6 +26,15 @@ pub(super) fn text(value: Bytes) -> String {
     String::from_utf8_lossy(&value).into_owned()
 }
 
+/// See `Records::job_since`.
+#[derive(Debug)]
+pub enum JobSince {
+    Is(Box<Versioned<JobRecord>>),
+    /// It has left the records, and is as it was.
+    Packed,
+    Gone,
+}
+
 /// What the record of a packed job says.
 fn job_of(packed: &Packed) -> Result<JobRecord, StoreError> {
     read(&keys::job(&packed.id), &packed.record.value)
@@ -135,17 +144,16 @@ impl Records {
         value.map(|value| read(&keys::job_timeline(id), &value)).transpose()
     }
 
-    /// Whether the job has left the records since, and was the same at that revision.
-    pub async fn is_packed_since(&self, id: &str, since: Revision) -> Result<bool, StoreError> {
-        if self.segments.is_none() || self.store.get(&keys::job(id)).await?.is_some() {
-            return Ok(false);
+    /// What has become of a job, for who has heard of all up to that revision.
+    pub async fn job_since(&self, id: &str, heard: Revision) -> Result<JobSince, StoreError> {
+        if let Some(found) = self.get(&keys::job(id)).await? {
+            return Ok(JobSince::Is(found.into()));
         }
-        // Mostly, this is known without reading the segment.
-        let catalog = self.catalog().await?;
-        if catalog.that_may_have(id).all(|segment| segment.manifest.newest_version > since.0) {
-            return Ok(false);
-        }
-        Ok(self.packed(id).await?.is_some_and(|(_, packed)| packed.record.version <= since.0))
+        Ok(match self.packed_job(id).await? {
+            None => JobSince::Gone,
+            Some(packed) if packed.version <= heard => JobSince::Packed,
+            Some(packed) => JobSince::Is(packed.into()),
+        })
     }
 
     /// The newest of these records, which are the newest of all, and of the jobs in segments.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use doyen::runtime::random;
 
-use super::day::{SETTINGS, command, copy, day, ended, exported, store};
+use super::day::{SETTINGS, command, copy, day, ended, exported, frames, store};
 use crate::fixture::{Place, Server};
 
 fn import(file: &Path) -> [&str; 2] {
@@ -60,12 +60,6 @@ async fn kills_at_random_moments_do_no_harm() {
     store(&to, &["check"], &[]).is(0);
     let again = to.path("again");
     store(&to, &["export", again.to_str().unwrap()], &[]).is(0);
-    let frames = |path: &Path| {
-        let bytes = std::fs::read(path).unwrap();
-        let header = bytes.iter().position(|byte| *byte == b'\n').unwrap();
-        let end = bytes[..bytes.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap();
-        bytes[header..end].to_vec()
-    };
     assert!(frames(&file) == frames(&again));
 }
 

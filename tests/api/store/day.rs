@@ -180,3 +180,11 @@ pub fn exported(from: &Place, to: &Place) -> PathBuf {
     store(from, &["export", file.to_str().unwrap()], &[]).is(0);
     file
 }
+
+/// What stands in an export, without what tells it from others.
+pub fn frames(export: &Path) -> Vec<u8> {
+    let bytes = std::fs::read(export).unwrap();
+    let header = bytes.iter().position(|byte| *byte == b'\n').unwrap();
+    let end = bytes[..bytes.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap();
+    bytes[header..end].to_vec()
+}

@@ -4,3 +4,5 @@ mod broken;
 mod damage;
 mod day;
 mod moves;
+mod served;
+mod shared;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use doyen::adapters::blobs::ObjectBinaryStore;
 use doyen::ports::{BinaryStore, BlobError};
+use doyen::runtime::random;
 use futures::StreamExt;
 
 const LARGE: usize = 5 * 1024 * 1024;
@@ -62,11 +63,17 @@ async fn left_over_temporaries_are_swept_at_open_and_blobs_are_kept() {
     let blob = "ab".repeat(32);
     std::fs::create_dir_all(directory.path().join("tmp")).unwrap();
     std::fs::create_dir_all(directory.path().join("ab")).unwrap();
-    for file in ["tmp/one#1", "tmp/two", &format!("ab/{blob}#1"), &format!("ab/{blob}")] {
+    let upload = random::id();
+    let left = [format!("tmp/{upload}#1"), format!("tmp/{upload}"), format!("ab/{blob}#1"), format!("ab/{blob}")];
+    // Of somebody else: that the directory is the right one is not known yet.
+    let others = ["tmp/notes", "tmp/#notes#", "ab/#1"].map(String::from);
+    for file in left.iter().chain(&others) {
         std::fs::write(directory.path().join(file), "content").unwrap();
     }
     let store = ObjectBinaryStore::open_local(directory.path()).unwrap();
-    assert_eq!(files(directory.path()), [blob.as_str()]);
+    let mut kept = files(directory.path());
+    kept.sort();
+    assert_eq!(kept, ["#1", "#notes#", blob.as_str(), "notes"]);
     assert_eq!(store.size(&blob).await, Ok(Some(7)));
 }
 

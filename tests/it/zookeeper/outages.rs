@@ -83,6 +83,33 @@ async fn an_answer_lost_after_the_commit_is_found_to_be_a_success() {
     assert_eq!(put(&store, "n", "1").await, Ok(Revision(after.0 + 1)));
 }
 
+/// The log keeps the newest 16,384 changes, and some.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_without_an_answer_that_the_log_does_not_tell_of_any_more_is_unknown_and_not_done_again() {
+    let (proxy, proxied, direct) = behind_proxy().await;
+    let (store, other) = (open(&proxied).await, open(&direct).await);
+    let before = put(&store, "n", "0").await.unwrap();
+    proxy.set(Weather::AnswersLost);
+    let answer = tokio::spawn(async move { (put(&store, "n", "1").await, store) });
+    hear_of(&other, before, "n").await;
+    assert_eq!(value(&other, "n").await.as_deref(), Some("1"));
+    proxy.set(Weather::Cut);
+    put(&other, "n", "2").await.unwrap();
+    for _ in 0..14 {
+        let writes = (0..1500).map(|n| Write::Put(format!("others/{n}"), vec![].into())).collect();
+        other.commit(Commit { preconditions: vec![], writes }).await.unwrap();
+    }
+    proxy.set(Weather::Fair);
+    let (answer, store) = answer.await.unwrap();
+    let Err(CommitError::Unknown(why)) = answer else { panic!("{answer:?}") };
+    assert!(why.contains("the log does not tell any more"), "{why}");
+    put(&store, "later", "x").await.unwrap();
+    for store in [&store, &other, &open(&direct).await] {
+        store.barrier().await.unwrap();
+        assert_eq!(value(store, "n").await.as_deref(), Some("2"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_never_arrived_is_sent_again_and_happens_once() {
     let (proxy, proxied, direct) = behind_proxy().await;
