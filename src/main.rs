@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     {
         return doyen::shim::run(Path::new(directory));
     }
-    cli::main(Roles { server, shim, store: stores::run })
+    cli::main(Roles { server, shim, store: stores::run, check })
 }
 
 fn shim(args: &ShimArgs) -> Exit {
@@ -48,6 +48,10 @@ fn server(args: &ServerArgs) -> Exit {
         Ok(()) => Exit::Ok,
         Err(error) => failure(&error).report(),
     }
+}
+
+fn check(config: &Config) -> Result<(), Failure> {
+    stores::check(config).map_err(|error| failure(&error))
 }
 
 fn run(config: Config) -> Result<(), StartError> {
@@ -94,6 +98,9 @@ fn failure(error: &StartError) -> Failure {
         }
         StartError::HalfImported { .. } => Failure::new(Exit::ServerFailed, with_causes(error))
             .hint("`doyen store import` of the same file goes on; or begin with an empty store"),
+        StartError::Setting(why) => {
+            Failure::new(Exit::ConfigInvalid, why.clone()).hint("see `store` in the configuration")
+        }
         StartError::Away(_) => Failure::new(Exit::ServerFailed, error.to_string()),
         StartError::Other(error) => Failure::new(Exit::ServerFailed, format!("{error:#}")),
     }

@@ -48,6 +48,9 @@ pub enum StartError {
     /// For who makes nothing.
     #[error("there are no binaries of a server in {place}: look at {settings}")]
     NoBinaries { place: String, settings: &'static str },
+    /// It is wrong as it stands in the configuration.
+    #[error("{0}")]
+    Setting(String),
     /// The store of binaries does not answer; it may later.
     #[error("cannot open the binaries: {0}")]
     Away(String),
@@ -78,6 +81,8 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let mut interrupt = handler(SignalKind::interrupt())?;
     let users = users(&config)?;
     warn_if_open(&config);
+    stores::check(&config)?;
+    stores::warn_if_open(&config);
     let data_dir = DataDir::open(&config.node.data_dir)?;
     let secure = secure(&config)?;
     let listener = TcpListener::bind(config.http.listen)
@@ -213,10 +218,10 @@ type Stores = (Arc<dyn MetaStore>, Arc<dyn BinaryStore>);
 /// Opens them in turn.
 async fn open_stores(config: &Config, data_dir: &DataDir, mut waiting: Waiting<'_>) -> Result<Stores, StartError> {
     let meta = async || stores::metadata(config, data_dir, Lacking::Made).await;
-    let meta = patiently(&mut waiting, "the metadata store", meta).await?;
+    let meta = patiently(&mut waiting, "the metadata store", &stores::metadata_setting(config), meta).await?;
     stores::refuse_half_import(&meta).await?;
     let blobs = async || stores::binaries(config, data_dir, Lacking::Made).await;
-    let blobs = patiently(&mut waiting, "the store of binaries", blobs).await?;
+    let blobs = patiently(&mut waiting, "the store of binaries", &stores::binaries_setting(config), blobs).await?;
     waiting.end().await;
     if let Some(sweeping) = blobs.sweeping {
         tokio::spawn(sweeping);
@@ -229,6 +234,7 @@ async fn open_stores(config: &Config, data_dir: &DataDir, mut waiting: Waiting<'
 async fn patiently<T>(
     waiting: &mut Waiting<'_>,
     store: &str,
+    setting: &str,
     open: impl AsyncFn() -> Result<T, StartError>,
 ) -> Result<T, StartError> {
     let mut pause = STORE_AGAIN.0;
@@ -237,6 +243,10 @@ async fn patiently<T>(
         let opened = match timeout(SOON, &mut opening).await {
             Ok(opened) => opened,
             Err(_) => {
+                if waiting.serving.is_none() {
+                    // Libraries tell of their tries, and not of our settings.
+                    tracing::warn!("{store}, {setting}, has not answered yet");
+                }
                 waiting.because(&format!("{store} has not answered yet"))?;
                 opening.await
             }

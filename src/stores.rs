@@ -8,9 +8,9 @@ use doyen::adapters::blobs::{ObjectBinaryStore, OpenBlobsError};
 use doyen::adapters::embedded::data_dir::{DataDir, DataDirError};
 use doyen::adapters::embedded::{self, EmbeddedStore};
 use doyen::adapters::s3::S3BinaryStore;
-use doyen::adapters::zookeeper::{self, OpenError, Options, Owner, ZooKeeperStore};
+use doyen::adapters::zookeeper::{self, Options, Owner, ZooKeeperStore};
 use doyen::cli::{self, Exit, Failure, StoreCommand};
-use doyen::config::{Binaries, Config, Metadata};
+use doyen::config::{Binaries, Config, Metadata, ZooKeeper};
 use doyen::jobs::Records;
 use doyen::maintenance::Stores;
 use doyen::ports::{BinaryStore, MetaStore};
@@ -18,6 +18,56 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use crate::node::StartError;
+
+/// What is configured wrongly, as far as that can be told without asking the stores.
+///
+/// # Errors
+/// What no waiting will change.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    if config.store.metadata == Metadata::ZooKeeper {
+        config.zookeeper.auth_file.as_deref().map(zookeeper::read_auth).transpose()?;
+        tls(&config.zookeeper).map_or(Ok(()), |tls| tls.check())?;
+    }
+    let directory = config.store.hdfs.conf_dir.as_deref().filter(|_| config.store.binaries == Binaries::Hdfs);
+    match directory {
+        Some(path) if !path.is_dir() => {
+            Err(StartError::Setting(format!("`store.hdfs.conf-dir` is {}, which is no directory", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Nobody shall believe later that there was no warning.
+pub fn warn_if_open(config: &Config) {
+    let settings = &config.zookeeper;
+    if config.store.metadata == Metadata::ZooKeeper && settings.auth_file.is_none() && !settings.is_local() {
+        tracing::warn!(
+            servers = settings.servers.join(" "),
+            chroot = settings.chroot,
+            "everybody who reaches ZooKeeper may write the records, and so run code here: set `zookeeper.auth-file`"
+        );
+    }
+}
+
+fn tls(settings: &ZooKeeper) -> Option<zookeeper::Tls> {
+    let identity = settings.tls_certificate.clone().zip(settings.tls_key.clone());
+    settings.tls_ca.clone().map(|ca| zookeeper::Tls { ca, identity })
+}
+
+/// Which setting says where the metadata is.
+pub fn metadata_setting(config: &Config) -> String {
+    format!("`zookeeper.servers` {}", config.zookeeper.servers.join(","))
+}
+
+/// Which setting says where binaries are.
+pub fn binaries_setting(config: &Config) -> String {
+    match (config.store.binaries, &config.store.hdfs.url) {
+        (Binaries::Hdfs, Some(url)) => format!("`store.hdfs.url` {url}"),
+        (Binaries::Hdfs, None) => "fs.defaultFS of `store.hdfs.conf-dir`, or of HADOOP_CONF_DIR".into(),
+        (Binaries::S3, _) => "`store.s3.endpoint` and `store.s3.bucket`".into(),
+        (Binaries::Local | Binaries::Shared, _) => "`store.binaries`".into(),
+    }
+}
 
 /// The metadata, and what only one kind of it has.
 pub struct Meta {
@@ -45,17 +95,15 @@ pub async fn metadata(config: &Config, data_dir: &DataDir, lacking: Lacking) -> 
         tracing::warn!(file = %file.display(), "its records are not used: `store.metadata` is \"zookeeper\"");
     }
     let settings = &config.zookeeper;
+    let auth = settings.auth_file.as_deref().map(zookeeper::read_auth).transpose()?;
     let owner = Owner::of(data_dir.root(), &config.node.name).context("cannot give the data directory an identity")?;
     let options = Options {
         servers: settings.servers.clone(),
         chroot: settings.chroot.clone(),
         session_timeout: settings.session_timeout,
         commit_timeout: settings.commit_timeout,
-        auth: settings.auth_file.as_deref().map(auth).transpose()?,
-        tls: settings
-            .tls_ca
-            .clone()
-            .map(|ca| zookeeper::Tls { ca, identity: settings.tls_certificate.clone().zip(settings.tls_key.clone()) }),
+        auth,
+        tls: tls(settings),
         owner: Some(owner),
     };
     let store = match lacking {
@@ -64,14 +112,6 @@ pub async fn metadata(config: &Config, data_dir: &DataDir, lacking: Lacking) -> 
     };
     let (znodes, place) = (Some(store.znodes()), format!("{} in ZooKeeper", settings.chroot));
     Ok(Meta { store: Arc::new(store), commit_bytes: zookeeper::MAX_COMMIT_BYTES, znodes, place })
-}
-
-/// `user:password`.
-fn auth(file: &Path) -> Result<String, OpenError> {
-    let wrong = |why| OpenError::AuthFile { file: file.to_owned(), why };
-    let auth = std::fs::read_to_string(file).map_err(|error| wrong(Some(error.to_string())))?;
-    let is_pair = auth.trim().split_once(':').is_some_and(|(user, password)| !user.is_empty() && !password.is_empty());
-    if is_pair { Ok(auth.trim().to_owned()) } else { Err(wrong(None)) }
 }
 
 /// The binaries, and what has to go on beside them for as long as the server runs.
@@ -160,6 +200,7 @@ pub async fn refuse_half_import(meta: &Meta) -> Result<(), StartError> {
 /// `doyen store`.
 pub fn run(json: bool, command: &StoreCommand) -> Result<Exit, Failure> {
     let config = command.place().server().load()?;
+    check(&config).map_err(|error| crate::failure(&error))?;
     cli::look_at_file(command)?;
     // Fails only when there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();

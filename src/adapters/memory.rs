@@ -84,6 +84,10 @@ impl MetaStore for MemoryStore {
         })
     }
 
+    fn max_commit_bytes(&self) -> usize {
+        MAX_COMMIT_BYTES
+    }
+
     async fn changes(&self, cursor: Revision) -> Result<Changes, ReadError> {
         Ok(self.changes.after(cursor).await)
     }

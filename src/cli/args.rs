@@ -94,7 +94,7 @@ pub enum Command {
 #[derive(Debug, Default, Args)]
 pub struct ServerArgs {
     /// The configuration [default: doyen.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Address and port to listen on (http.listen)
     #[arg(long, value_name = "ADDRESS")]
@@ -323,7 +323,7 @@ pub struct UserFile {
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// The configuration [default: doyen.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Any key of the configuration
     #[arg(long, value_name = "SECTION.KEY=VALUE")]

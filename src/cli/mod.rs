@@ -27,6 +27,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::config::Config;
+
 pub use args::{Cli, Command, ConfigCommand, ServerArgs, ShimArgs, StoreCommand};
 pub use exit::Exit;
 pub use failure::{Failure, note};
@@ -43,6 +45,8 @@ pub struct Roles {
     pub shim: fn(&ShimArgs) -> Exit,
     /// Opens the stores of a configuration for `doyen store`.
     pub store: fn(bool, &StoreCommand) -> Result<Exit, Failure>,
+    /// Looks at files that a configuration names for its stores.
+    pub check: fn(&Config) -> Result<(), Failure>,
 }
 
 /// Reads the arguments of this process and does what they say.
@@ -68,7 +72,9 @@ fn run(cli: &Cli, roles: Roles) -> Result<Exit, Failure> {
         Command::Store(command) => return (roles.store)(cli.json, command),
         Command::Config(ConfigCommand::Default) => print(crate::config::reference())?,
         Command::Config(ConfigCommand::Check(args)) => {
-            user::check(&args.load()?)?;
+            let config = args.load()?;
+            user::check(&config)?;
+            (roles.check)(&config)?;
             note("the configuration is valid");
         }
         Command::Version if cli.json => print(&serde_json::json!({"version": VERSION}).to_string())?,

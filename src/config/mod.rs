@@ -16,6 +16,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod zookeeper;
 
 pub use binaries::{Binaries, Hdfs, Shared};
 pub use error::{Errors, Origin, Problem};
@@ -26,3 +27,4 @@ pub use load::{ENVIRONMENT_PREFIX, FILE_NAME, Sources, load};
 pub use reference::reference;
 pub use s3::S3;
 pub use schema::*;
+pub use zookeeper::is_chroot;

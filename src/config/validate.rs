@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::error::{Errors, Problem};
-use super::schema::{Config, Driver, ZooKeeper};
+use super::schema::{Config, Driver, Metadata, ZooKeeper};
 
 /// Longest name of a node, in bytes.
 const MAX_NODE_NAME_BYTES: usize = 64;
 
 /// Deeper JSON is refused by the library that reads a stored configuration back (at 128).
 const MAX_HOCON_DEPTH: usize = 120;
+
+/// The end of a job has to fit into one commit with its result.
+const MAX_INLINE_IN_ZOOKEEPER: u64 = 512 * 1024;
 
 /// More would hold up the commits of jobs.
 const MAX_RETENTION_BATCH: usize = 10_000;
@@ -184,6 +187,12 @@ fn zookeeper(zookeeper: &ZooKeeper, rules: &mut Rules) {
         None,
     );
     rules.hold(
+        super::is_chroot(&zookeeper.chroot),
+        &["zookeeper.chroot"],
+        format!("`zookeeper.chroot` is {:?}", zookeeper.chroot),
+        Some("a path of ZooKeeper begins with `/`, none of its parts is empty, `.` or `..`, and /zookeeper is its own"),
+    );
+    rules.hold(
         zookeeper.tls_certificate.is_some() == zookeeper.tls_key.is_some(),
         &["zookeeper.tls-certificate", "zookeeper.tls-key"],
         "`zookeeper.tls-certificate` and `zookeeper.tls-key` go together",
@@ -249,6 +258,12 @@ fn limits(config: &Config, rules: &mut Rules) {
         &["jobs.inline-result-bytes", "jobs.max-result-bytes"],
         "`jobs.inline-result-bytes` is over `jobs.max-result-bytes`",
         None,
+    );
+    rules.hold(
+        config.store.metadata != Metadata::ZooKeeper || jobs.inline_result_bytes <= MAX_INLINE_IN_ZOOKEEPER,
+        &["jobs.inline-result-bytes", "store.metadata"],
+        format!("`jobs.inline-result-bytes` is over {MAX_INLINE_IN_ZOOKEEPER}, and `store.metadata` is \"zookeeper\""),
+        Some("ZooKeeper takes 900 kB at once; longer results go to the store of binaries"),
     );
     rules.hold(
         hocon.max_depth <= MAX_HOCON_DEPTH,

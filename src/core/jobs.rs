@@ -94,6 +94,34 @@ impl Failure {
     }
 }
 
+/// Of a failure in a record, as JSON: a driver may say more than a store takes at once.
+const MAX_CLASS_BYTES: usize = 1024;
+const MAX_MESSAGE_BYTES: usize = 128 * 1024;
+const MAX_STACK_BYTES: usize = 256 * 1024;
+
+impl Failure {
+    /// As it is kept: what is longer loses its end.
+    fn bounded(mut self) -> Self {
+        let Self { class, message, stack } = &mut self;
+        for (text, max) in [(class, MAX_CLASS_BYTES), (message, MAX_MESSAGE_BYTES), (stack, MAX_STACK_BYTES)] {
+            let mut bytes = 0;
+            let end = text.char_indices().find(|(_, c)| {
+                bytes += match c {
+                    '"' | '\\' | '\n' | '\r' | '\t' => 2,
+                    c if c.is_ascii_control() => 6,
+                    c => c.len_utf8(),
+                };
+                bytes > max
+            });
+            if let Some((end, _)) = end {
+                text.truncate(end);
+                text.push('…');
+            }
+        }
+        self
+    }
+}
+
 /// A binary as it was when the job was submitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BinaryUse {
@@ -221,7 +249,7 @@ impl JobRecord {
                 None
             }
             Outcome::Failed(failure) | Outcome::Killed(failure) => {
-                record.failure = Some(failure);
+                record.failure = Some(failure.bounded());
                 None
             }
         };
@@ -324,6 +352,20 @@ mod tests {
         assert_eq!(read(r#"{"message":"m","class":"C","stack":null}"#), "C: m");
         assert_eq!(read(r#"{"message":"m","class":"C"}"#), "C: m");
         assert_eq!(read(r#"{"message":"m","class":"C","stack":"s"}"#), "s");
+    }
+
+    #[test]
+    fn what_a_driver_says_of_a_failure_is_kept_as_far_as_a_record_has_room() {
+        let failed = |text: String| {
+            let failure = Failure { message: text.clone(), class: text.clone(), stack: text };
+            started().ended(Outcome::Failed(failure), None, 20).0.failure.unwrap()
+        };
+        assert_eq!(failed("short".into()).stack, "short");
+        for text in ["x", "\"", "\u{1}", "é", "\n"] {
+            let kept = failed(text.repeat(1_000_000));
+            let bytes = serde_json::to_string(&kept).unwrap().len();
+            assert!((350_000..400_000).contains(&bytes) && kept.stack.ends_with('…'), "{text:?}: {bytes}");
+        }
     }
 
     fn started() -> JobRecord {

@@ -45,7 +45,8 @@ pub async fn details(
 #[utoipa::path(post, path = "/contexts/{name}", tag = "contexts",
     params(IdempotencyKey, ("name" = String, Path,), ("context-factory" = Option<String>, Query,)),
     request_body(content = String, content_type = "text/plain"),
-    responses((status = 200, body = Answer), (status = 400, body = Answer), (status = 500, body = FailureAnswer)))]
+    responses((status = 200, body = Answer), (status = 400, body = Answer), (status = 413, body = Answer),
+        (status = 500, body = FailureAnswer)))]
 pub async fn post(
     State(service): State<Service>,
     Who(who): Who,

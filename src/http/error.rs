@@ -63,6 +63,13 @@ fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
             let text = format!("The request is too large: the limit is {limit_bytes} bytes");
             (S::PAYLOAD_TOO_LARGE, "too-large", error(text))
         }
+        E::RecordTooLarge { size_bytes, limit_bytes } => {
+            let text = format!(
+                "The request is too large to be recorded: it makes {size_bytes} bytes, and the metadata store takes at most \
+                 {limit_bytes} of them in one commit"
+            );
+            (S::PAYLOAD_TOO_LARGE, "too-large", error(text))
+        }
         E::BodyCut(_) => (S::BAD_REQUEST, "body-cut", error("The request's body ended early; nothing was kept")),
         E::BinaryNotFound(name) => {
             (S::NOT_FOUND, "binary-not-found", error(format!("Can't find binary with name {name}")))
@@ -174,10 +181,15 @@ fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
         | E::TokenWasMade { .. }
         | E::Forbidden(_) => access(cause),
         E::StoreUnavailable(_) => {
-            (S::SERVICE_UNAVAILABLE, "store-unavailable", error("The store is unavailable at the moment; try again"))
+            let text = "The metadata store is unavailable at the moment; try again";
+            (S::SERVICE_UNAVAILABLE, "store-unavailable", error(text))
+        }
+        E::FilesUnavailable { store, .. } => {
+            let text = format!("The {store} is unavailable at the moment; try again");
+            (S::SERVICE_UNAVAILABLE, "store-unavailable", error(text))
         }
         E::StoreUnknown(_) => {
-            let text = "The store has not answered: what was asked may have been done, or may be yet. Look before you ask \
+            let text = "The metadata store has not answered: what was asked may have been done, or may be yet. Look before you ask \
                         again, or ask again with the same Idempotency-Key";
             (S::SERVICE_UNAVAILABLE, "store-unknown", error(text))
         }
@@ -238,6 +250,7 @@ impl IntoResponse for HttpError {
             self.0,
             ServiceError::Internal(_)
                 | ServiceError::StoreUnavailable(_)
+                | ServiceError::FilesUnavailable { .. }
                 | ServiceError::StoreUnknown(_)
                 | ServiceError::StorageFull(_)
         ) {

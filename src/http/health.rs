@@ -61,6 +61,8 @@ pub async fn metrics(
     for (store, away) in service.away() {
         metrics.away(store, away);
     }
+    // It shares its counters with what is registered; this brings its gauges up to date.
+    let _ = service.store_meter();
     if let Some(counts) = service.history() {
         metrics.history(counts);
     }

@@ -116,7 +116,7 @@ pub async fn delete(
     request_body(content = String, content_type = "text/plain"),
     responses((status = 200, description = "sync: `{jobId, result}`"), (status = 202, body = Job),
         (status = 400, body = Answer), (status = 404, body = Answer), (status = 409, body = Answer),
-        (status = 500, body = FailureAnswer), (status = 503, body = Answer)))]
+        (status = 413, body = Answer), (status = 500, body = FailureAnswer), (status = 503, body = Answer)))]
 pub async fn post(
     State(service): State<Service>,
     Who(who): Who,

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::service::{CallbackCounts, HistoryCounts, Removed};
+use crate::service::{CallbackCounts, HistoryCounts, Removed, StoreMeter};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
@@ -122,6 +122,21 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// With those of a store that counts for itself.
+    pub fn of(store: Option<StoreMeter>) -> Self {
+        let mut all = Self::default();
+        let Some(StoreMeter { commits, transactions, duration, sessions, znodes }) = store else { return all };
+        let registry = &mut all.registry;
+        registry.register("zookeeper_commits", "Changes of records written to ZooKeeper", commits);
+        let help = "Transactions of ZooKeeper that wrote them; several changes share one";
+        registry.register("zookeeper_transactions", help, transactions);
+        let help = "Time from when a transaction was sent to ZooKeeper to its answer";
+        registry.register_with_unit("zookeeper_transaction_duration", help, Unit::Seconds, duration);
+        registry.register("zookeeper_sessions", "Sessions with ZooKeeper that have begun", sessions);
+        registry.register("zookeeper_znodes", "Znodes of the store, all of which are held in memory", znodes);
+        all
+    }
+
     /// `route` is the pattern that matched, so that names and ids do not make a series each.
     pub fn answered(&self, method: &str, route: &str, status: u16, took: Duration) {
         let (method, route) = (method.to_owned(), route.to_owned());

@@ -37,7 +37,7 @@ impl FromRef<AppState> for Arc<Metrics> {
 
 pub fn router(service: Service) -> Router {
     let cors = cors(&service.config.http.cors_origins);
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::of(service.store_meter()));
     let one_binary = get(binaries::get).post(binaries::post).delete(binaries::delete);
     let one_context = get(contexts::get).post(contexts::post).delete(contexts::delete);
     let router = Router::new()

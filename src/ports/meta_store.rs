@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::StoreMeter;
 use crate::core::cluster::record::FenceKey;
 
 /// Number of a commit. Later commits have larger numbers; a key's version is the revision that last wrote it.
@@ -120,6 +121,11 @@ pub trait MetaStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Entry>, ReadError>;
 
+    /// What one commit holds at most. Longer ones are refused with [`CommitError::TooLarge`].
+    fn max_commit_bytes(&self) -> usize {
+        usize::MAX
+    }
+
     /// Waits until something happened after `cursor`, then tells it. At least the newest 4096 changes are known; a store that
     /// outlives its process knows them afterwards too. Every revision is a cursor. One that is of another store, or of what
     /// this one has lost when it was put back to an older state, is `Lost`, even once revisions here are higher.
@@ -131,6 +137,11 @@ pub trait MetaStore: Send + Sync + 'static {
     /// Of reads at this moment. A store that reads where it writes is always current.
     fn freshness(&self) -> Freshness {
         Freshness::Current
+    }
+
+    /// What it has done since the start, where that is more than what its callers do.
+    fn meter(&self) -> Option<StoreMeter> {
+        None
     }
 
     /// Reads that begin afterwards see what was answered to anybody before this call, on whatever node. It costs nothing where nobody

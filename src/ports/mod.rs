@@ -7,6 +7,7 @@ pub mod data_files;
 pub mod launcher;
 pub mod meta_store;
 pub mod outbound;
+mod store_meter;
 pub mod user_directory;
 
 pub use archives::{ArchiveError, ArchiveLimits, Archives};
@@ -18,4 +19,5 @@ pub use meta_store::{
     Change, Changes, Commit, CommitError, Entry, Freshness, MetaStore, Precondition, ReadError, Revision, Write,
 };
 pub use outbound::{CallbackAnswer, CallbackRequest, Outbound, OutboundError};
+pub use store_meter::StoreMeter;
 pub use user_directory::{Found, UserDirectory};

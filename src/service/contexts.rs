@@ -107,11 +107,14 @@ impl Service {
         let kind = kinds::resolve(&self.config, &factory).ok();
         let mut settings = settings::complete(wished, kind.as_ref().map(|kind| &kind.driver), &name, &factory);
         self.set_proxy_user(who, &mut settings);
+        let text = serde_json::to_string(&settings).expect("settings are plain data");
+        // As it stands in the record.
+        self.records.check_text(&serde_json::to_string(&text).expect("a text is plain data"))?;
         Ok(CreateContext {
             id,
             name,
             factory,
-            settings: serde_json::to_string(&settings).expect("settings are plain data"),
+            settings: text,
             max_jobs: settings::max_jobs(&settings, self.config.jobs.max_per_context)?,
             life: life::life(&settings, &self.config, supervise)?,
             queue: settings::queue(&settings)?,
@@ -182,7 +185,8 @@ pub(super) async fn all_stopped(stops: JoinHandle<Result<(), Failure>>) -> Resul
 pub(super) fn not_created(cause: Failure) -> ServiceError {
     match cause.class.as_str() {
         failure::STORAGE_FULL => ServiceError::StorageFull(cause.message),
-        failure::STORE_UNAVAILABLE => ServiceError::StoreUnavailable(cause.message),
+        // Of records, or of the drivers' directories.
+        failure::STORE_UNAVAILABLE => ServiceError::FilesUnavailable { store: "store", why: cause.message },
         _ => ServiceError::ContextInit(cause),
     }
 }

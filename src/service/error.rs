@@ -24,6 +24,9 @@ pub enum ServiceError {
     BadName(String),
     #[error("the body is longer than {limit_bytes} bytes")]
     TooLarge { limit_bytes: u64 },
+    /// Of what was asked for, in the metadata store.
+    #[error("its record is too large: {size_bytes} bytes, and the metadata store takes {limit_bytes}")]
+    RecordTooLarge { size_bytes: usize, limit_bytes: usize },
     #[error("the body ended early: {0}")]
     BodyCut(String),
 
@@ -130,9 +133,12 @@ pub enum ServiceError {
     /// The permission that lacks.
     #[error("not authorized for {0}")]
     Forbidden(&'static str),
-    /// For logs; clients are told less.
+    /// The metadata store. For logs; clients are told less.
     #[error("store unavailable: {0}")]
     StoreUnavailable(String),
+    /// Another store, in words; `store` where it is not known which.
+    #[error("{store} unavailable: {why}")]
+    FilesUnavailable { store: &'static str, why: String },
     /// What was asked may have been done, or may be yet.
     #[error("no answer from the store: {0}")]
     StoreUnknown(String),
@@ -150,7 +156,8 @@ impl From<StoreError> for ServiceError {
             StoreError::Claimed => Self::KeyAtWork,
             StoreError::Full(why) => Self::StorageFull(why),
             StoreError::Conflict(_) => Self::StoreUnavailable(error.to_string()),
-            StoreError::TooLarge(_) | StoreError::Corrupt { .. } => Self::Internal(error.to_string()),
+            StoreError::TooLarge { size_bytes, limit_bytes } => Self::RecordTooLarge { size_bytes, limit_bytes },
+            StoreError::Corrupt { .. } => Self::Internal(error.to_string()),
         }
     }
 }
@@ -159,7 +166,7 @@ impl From<BlobError> for ServiceError {
     fn from(error: BlobError) -> Self {
         match error {
             BlobError::Full(why) => Self::StorageFull(why),
-            BlobError::Unavailable(why) => Self::StoreUnavailable(why),
+            BlobError::Unavailable(why) => Self::FilesUnavailable { store: "store of binaries", why },
             BlobError::NotFound(_) | BlobError::WrongHash { .. } | BlobError::Damaged { .. } => {
                 Self::Internal(error.to_string())
             }

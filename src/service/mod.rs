@@ -38,6 +38,7 @@ pub use crate::jobs::callbacks::CallbackCounts;
 pub use crate::jobs::history::Counts as HistoryCounts;
 pub use crate::jobs::retention::Removed;
 pub use crate::ports::Freshness;
+pub use crate::ports::StoreMeter;
 pub use authentication::wait_seconds;
 pub use binaries::Upload;
 pub use callbacks::CallbackView;
@@ -171,6 +172,11 @@ impl Service {
     /// What retention has removed since the server started.
     pub fn removed(&self) -> &Removed {
         &self.retention.removed
+    }
+
+    /// What the metadata store has done since the server started, as it is now.
+    pub fn store_meter(&self) -> Option<StoreMeter> {
+        self.records.meter()
     }
 
     /// What was packed, and read of what is packed, since the server started.

@@ -85,9 +85,10 @@ impl Service {
             self.outbound.check_callback(url).map_err(|e| ServiceError::BadCallback(e.to_string()))?;
         }
         let retry = life::retry(&submission.retry, &submission.body, &self.config)?;
+        let config = serde_json::to_string(&submission.body).expect("a body is plain data");
+        self.records.check_text(&config)?;
         let code = self.resolve(&entry.parts).await?;
         let handle = self.context_for(who, &submission, &entry.class, &retry).await?;
-        let config = serde_json::to_string(&submission.body).expect("a body is plain data");
         let started = self.record_and_run(who, &submission, entry, code, &handle, config).await;
         let (record, end) = started.inspect_err(|_| {
             // A context of the job's own ends with it, also when there is no job after all.

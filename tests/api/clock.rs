@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::fixture::{Place, Server, WHEEL, eventually, fixed_port, jobs};
+use crate::servers::zookeeper::Ensemble;
 
 const HOUR: i64 = 3600;
 
@@ -91,4 +92,23 @@ async fn neither_jobs_nor_contexts_nor_drivers_end_when_the_clock_steps() {
         server.delete(&format!("/contexts/{name}")).await.says(200, "SUCCESS", "Context stopped");
     }
     server.nothing_is_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_differs_from_that_of_zookeeper_is_told_of() {
+    let ensemble = Ensemble::start(1);
+    let (place, clock) = place_with_a_clock();
+    let servers = format!("zookeeper.servers={:?}", ensemble.addresses());
+    let settings = ["store.metadata=\"zookeeper\"", &servers];
+    let differs = |server: &Server| server.log().contains("clock differs from that of ZooKeeper");
+    let server = Server::at(place, "127.0.0.1:0", &settings);
+    server.open("c").await;
+    assert!(!differs(&server), "{}", server.log());
+    server.reset().await;
+    step(&clock, -60);
+    server.signal(Signal::TERM);
+    let (_, place) = server.end().await;
+    let server = Server::at(place, "127.0.0.1:0", &settings);
+    eventually("a warning", || async { differs(&server) }).await;
+    assert!(server.log().contains("\"ahead_ms\":-"), "{}", server.log());
 }

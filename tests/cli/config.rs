@@ -1,5 +1,9 @@
 //! `config`, `version`, usage.
 
+use std::os::unix::fs::PermissionsExt;
+
+use rcgen::{CertificateParams, KeyPair};
+
 use crate::support::{command, end, run};
 
 #[test]
@@ -71,4 +75,79 @@ fn wrong_arguments_end_with_2_and_help_lists_the_codes() {
     assert_eq!(help.code, 0);
     assert!(help.stdout.contains("   3  no server can be reached"), "{help:?}");
     assert!(!help.stdout.contains("shim  "), "{help:?}");
+}
+
+/// What is wrong with the stores' settings: the check and the server say the same, and wait for nothing.
+#[test]
+fn what_a_server_would_refuse_the_check_refuses_with_the_same_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str, mode: u32| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let issued = || {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec!["a".into()]).unwrap().self_signed(&key).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    };
+    let ((certificate, key), (_, other)) = (issued(), issued());
+    for (name, text, mode) in [
+        ("good", "doyen:secret", 0o600),
+        ("empty", "", 0o600),
+        ("open", "doyen:secret", 0o644),
+        ("no-colon", "doyen", 0o600),
+        ("pem", &certificate, 0o600),
+        ("key", &key, 0o600),
+        ("other-key", &other, 0o600),
+    ] {
+        write(name, text, mode);
+    }
+    let auth = |file: &str| vec![format!("zookeeper.auth-file={file:?}")];
+    let tls = |ca: &str, certificate: &str, key: &str| {
+        let files = [("ca", ca), ("certificate", certificate), ("key", key)];
+        files.map(|(name, file)| format!("zookeeper.tls-{name}={file:?}")).to_vec()
+    };
+    for (settings, words) in [
+        (vec!["zookeeper.chroot=\"doyen\"".to_owned()], "`zookeeper.chroot`"),
+        (vec!["zookeeper.chroot=\"/zookeeper/doyen\"".to_owned()], "/zookeeper is its own"),
+        (vec!["jobs.inline-result-bytes=900000".to_owned()], "`jobs.inline-result-bytes`"),
+        (auth("none"), "`zookeeper.auth-file`"),
+        (auth("empty"), "user:password"),
+        (auth("no-colon"), "user:password"),
+        (auth("open"), "is open to others"),
+        (tls("none", "pem", "key"), "`zookeeper.tls-ca`"),
+        (tls("good", "pem", "key"), "no certificate in PEM"),
+        (tls("pem", "none", "key"), "zookeeper.tls-certificate"),
+        (tls("pem", "pem", "pem"), "no private key in PEM"),
+        (tls("pem", "pem", "other-key"), "does not belong to the certificate"),
+        (
+            vec!["store.hdfs.url=\"hdfs://nn:8020\"".into(), "store.hdfs.conf-dir=\"/nonexistent\"".into()],
+            "`store.hdfs.conf-dir`",
+        ),
+    ] {
+        let stores = ["store.metadata=\"zookeeper\"".to_owned(), "store.binaries=\"hdfs\"".to_owned()];
+        let with = |what: &[&str]| {
+            let mut command = command(&directory, what);
+            command.args(stores.iter().chain(&settings).flat_map(|setting| ["--set", setting]));
+            end(command)
+        };
+        let check = with(&["config", "check"]);
+        assert!(check.code == 64 && check.stderr.contains(words), "{settings:?}: {check:?}");
+        let server = with(&["server", "--http", "127.0.0.1:0", "--data-dir", "data"]);
+        assert_eq!(server.code, 64, "{settings:?}: {server:?}");
+        let complaint = check.stderr.lines().next().unwrap();
+        assert!(server.stderr.contains(complaint), "{complaint}: {server:?}");
+    }
+    let mut good = command(&directory, &["config", "check", "--set", "store.metadata=\"zookeeper\""]);
+    good.args(auth("good").iter().chain(&tls("pem", "pem", "key")).flat_map(|setting| ["--set", setting]));
+    assert_eq!(end(good).code, 0);
+}
+
+#[test]
+fn the_file_has_a_short_option_everywhere() {
+    for what in [&["config", "check"][..], &["server"], &["user", "list"], &["store", "check"]] {
+        let ended = run(&[what, &["-c", "no.toml"]].concat());
+        assert!(ended.code == 64 && ended.stderr.contains("no.toml: cannot read"), "{what:?}: {ended:?}");
+    }
 }

@@ -1,5 +1,7 @@
 //! A server is started on stores that are not as they should be: it names the setting, and says what to do.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use doyen::adapters::zookeeper::{Options, ZooKeeperStore};
@@ -62,7 +64,7 @@ async fn odd_places(servers: &[String]) {
         ("/foreign", &b""[..]),
         ("/foreign/brokers", &large),
         ("/newer", b""),
-        ("/newer/format", b"2"),
+        ("/newer/format", b"99"),
         ("/large", b""),
         ("/large/format", &large),
         ("/damaged/log/0000000000000000/0000000000000099", &large),
@@ -78,23 +80,31 @@ async fn what_hands_have_to_put_right_ends_it_and_is_told() {
     odd_places(&ensemble.addresses()).await;
     let settings = Stores::at(ensemble.addresses()).settings();
     let place = Place::new();
-    std::fs::write(place.path("wrong"), "doyen:wrong\n").unwrap();
-    std::fs::write(place.path("no-pair"), "doyen\n").unwrap();
+    for (file, text) in [("wrong", "doyen:wrong\n"), ("no-pair", "doyen\n"), ("open", "doyen:secret\n")] {
+        std::fs::write(place.path(file), text).unwrap();
+        let mode = if file == "open" { 0o644 } else { 0o600 };
+        std::fs::set_permissions(place.path(file), Permissions::from_mode(mode)).unwrap();
+    }
     let another = "choose another `zookeeper.chroot`";
     for (wrong, code, words) in [
         (&["zookeeper.chroot=\"/foreign\""][..], 64, &["\"brokers\"", another][..]),
-        (&["zookeeper.chroot=\"/newer\""], 64, &["format \"2\"", "start the version that wrote it", another]),
+        (&["zookeeper.chroot=\"/newer\""], 64, &["format \"99\"", "start the version that wrote it", another]),
         (&["zookeeper.chroot=\"/large\""], 64, &["format \"xxx", another]),
         (
             &["zookeeper.chroot=\"/damaged\""],
             69,
             &["`zookeeper.chroot`", "0000000000000099", "delete it with ZooKeeper's"],
         ),
-        (&["zookeeper.chroot=\"/zookeeper/a\""], 64, &["`zookeeper.chroot`", "below `/zookeeper`"]),
+        (&["zookeeper.chroot=\"/zookeeper/a\""], 64, &["`zookeeper.chroot`", "/zookeeper is its own"]),
         (&["zookeeper.chroot=\"/digest\""], 64, &["`zookeeper.auth-file` (which is not set)", another]),
         (&["zookeeper.chroot=\"/digest\"", "zookeeper.auth-file=\"wrong\""], 64, &["(there is \"doyen\")", another]),
-        (&["zookeeper.auth-file=\"no-pair\""], 64, &["`zookeeper.auth-file` no-pair does not say `user:password`"]),
-        (&["zookeeper.auth-file=\"nowhere\""], 64, &["`zookeeper.auth-file` nowhere", "No such file"]),
+        (
+            &["zookeeper.auth-file=\"no-pair\""],
+            64,
+            &["`zookeeper.auth-file`: no-pair has to hold one line, user:password"],
+        ),
+        (&["zookeeper.auth-file=\"nowhere\""], 64, &["`zookeeper.auth-file`", "nowhere", "No such file"]),
+        (&["zookeeper.auth-file=\"open\""], 64, &["`zookeeper.auth-file`", "open"]),
         (&["store.hdfs.user=\"stranger\""], 69, &["user=stranger", "store.hdfs.path", "-chown", "store.hdfs.user"]),
     ] {
         ends(&place, &with(&settings, wrong), code, words);

@@ -203,6 +203,10 @@ impl MetaStore for EmbeddedStore {
         }
     }
 
+    fn max_commit_bytes(&self) -> usize {
+        MAX_COMMIT_BYTES
+    }
+
     async fn changes(&self, cursor: Revision) -> Result<Changes, ReadError> {
         let newest = match self.changes.after(cursor).await {
             Changes::Lost { cursor } => cursor,

@@ -17,10 +17,11 @@ use super::link::{Link, Trouble, Watch};
 use super::load::{self, Ahead, ENTRIES_AHEAD};
 use super::paths::{self, Paths};
 use super::plan::{self, Gap, Impossible, MAX_BYTES, MAX_COMMITS, Operation, Plan};
+use super::skew;
 use super::state::{State, Strays};
 use crate::adapters::changes::MOST_PASSED_OVER;
 use crate::core::cluster::record::FenceKey;
-use crate::ports::{Commit, CommitError, Precondition, Revision};
+use crate::ports::{Commit, CommitError, Precondition, Revision, StoreMeter};
 use crate::runtime::{clock, random};
 
 /// The log is looked at so often even when no watch says anything.
@@ -43,6 +44,7 @@ pub(super) struct Shared {
     pub(super) news: Notify,
     pub(super) paths: Paths,
     pub(super) options: Options,
+    pub(super) meter: StoreMeter,
 }
 
 impl Shared {
@@ -228,6 +230,8 @@ impl Engine {
         let (states, watcher) = (link.states(), link.watch(&self.shared.paths.log()).await?);
         self.session = Some(Session { link: link.clone(), states, watcher });
         self.catch_up(&link).await?;
+        self.shared.meter.sessions.inc();
+        tokio::spawn(skew::look(link, self.shared.paths.clone()));
         tracing::info!("a session with ZooKeeper has begun");
         Ok(())
     }
@@ -385,6 +389,10 @@ impl Engine {
             let troubled = match answer {
                 Ok(()) => {
                     self.take_up(&plan);
+                    if plan.writes() {
+                        let commits = plan.outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+                        self.shared.meter.wrote(commits, clock::since(asked));
+                    }
                     self.shared.contact.is_current(asked);
                     self.passed();
                     return self.done(batch, &plan);

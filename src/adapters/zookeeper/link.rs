@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tokio::time::timeout;
 use zookeeper_client::{
-    Acls, AddWatchMode, Client, CreateMode, CreateOptions, Error, EventType, MultiReadResult, MultiWriteError,
-    PersistentWatcher, SessionState, StateWatcher, WatchedEvent,
+    Acl, Acls, AddWatchMode, Client, CreateMode, CreateOptions, Error, EventType, MultiReadResult, MultiWriteError,
+    Permission, PersistentWatcher, SessionState, StateWatcher, WatchedEvent,
 };
 
 use super::Options;
@@ -177,9 +177,36 @@ impl Link {
         }
     }
 
-    /// Makes the node and all above it that are missing.
+    /// Makes the node and all above it that are missing. Those above are for everybody, as they are for others, too.
     pub(super) async fn make_all(&self, path: &str) -> Result<(), Trouble> {
-        within(self.answer_within, self.client.mkdir(path, &self.create())).await
+        let make = async || self.call(self.client.create(path, b"", &self.create())).await;
+        let mut made = make().await?;
+        let above = path.rsplit_once('/').map_or("", |(above, _)| above);
+        if matches!(made, Err(Error::NoNode)) && !above.is_empty() {
+            let open = CreateMode::Persistent.with_acls(Acls::anyone_all());
+            within(self.answer_within, self.client.mkdir(above, &open)).await?;
+            made = make().await?;
+        }
+        match made {
+            Ok(_) | Err(Error::NodeExists) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes a znode there for a moment. When that was, by ZooKeeper's clock, in ms since 1970.
+    pub(super) async fn stamp(&self, path: &str) -> Result<i64, Trouble> {
+        let passing = CreateMode::Ephemeral.with_acls(self.acls);
+        let (stat, _) = within(self.answer_within, self.client.create(path, b"", &passing)).await?;
+        // Else it goes with the session.
+        let _ = self.call(self.client.delete(path, None)).await;
+        Ok(stat.ctime)
+    }
+
+    /// Whether everybody may do more than read there. What is not there is not open.
+    pub(super) async fn is_open(&self, path: &str) -> Result<bool, Trouble> {
+        let found = absent_is_none(self.call(self.client.get_acl(path)).await)?;
+        let open = |acl: &Acl| acl.auth_id().scheme() == "world" && acl.permission() != Permission::READ;
+        Ok(found.is_some_and(|(acls, _)| acls.iter().any(open)))
     }
 
     /// All of it happens, or nothing.

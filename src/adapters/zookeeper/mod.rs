@@ -4,6 +4,7 @@
 //! stand in one order, and whoever's view of the store is not the newest cannot write (docs/adr/0020). Reads are answered
 //! from memory, which holds all keys.
 
+mod access;
 mod cluster;
 mod contact;
 mod diagnosis;
@@ -16,10 +17,10 @@ mod load;
 mod owner;
 mod paths;
 mod plan;
+mod skew;
 mod state;
 mod tunnel;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
+pub use self::access::read_auth;
 pub use self::cluster::ZooKeeperCluster;
 use self::contact::Contact;
 use self::engine::{Engine, Fate, Passed, Request, Shared};
@@ -39,7 +41,8 @@ use self::paths::Paths;
 pub use self::plan::MAX_BYTES as MAX_COMMIT_BYTES;
 use self::plan::MAX_BYTES;
 pub use self::tunnel::Tls;
-use crate::ports::{Changes, Commit, CommitError, Entry, Freshness, MetaStore, ReadError, Revision};
+use crate::config::is_chroot;
+use crate::ports::{Changes, Commit, CommitError, Entry, Freshness, MetaStore, ReadError, Revision, StoreMeter};
 use crate::runtime::{clock, random};
 
 /// Commits that wait or are being written.
@@ -81,13 +84,13 @@ impl std::fmt::Debug for Options {
 pub enum OpenError {
     #[error(
         "`zookeeper.chroot` is {0:?}; a path of ZooKeeper begins with `/`, none of its parts is empty, `.` or `..`, and \
-         what is below `/zookeeper` is its own"
+         /zookeeper is its own"
     )]
     Chroot(String),
     #[error("no ZooKeeper serves at `zookeeper.servers`: {0}")]
     Unreachable(String),
-    #[error("`zookeeper.auth-file` {} does not say `user:password`{}", .file.display(), .why.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
-    AuthFile { file: PathBuf, why: Option<String> },
+    #[error("`{key}`: {why}")]
+    Setting { key: &'static str, why: String },
     #[error(
         "ZooKeeper denies access to {chroot} ({reason}): name the user who made it, as `user:password`, in \
          `zookeeper.auth-file` ({}), or choose another `zookeeper.chroot`",
@@ -174,9 +177,15 @@ impl ZooKeeperStore {
                 return Err(OpenError::Held { chroot: options.chroot, by: other.to_string() });
             }
         }
+        if options.auth.is_some()
+            && let Err(trouble) = access::warn_if_open(&link, &paths).await
+        {
+            tracing::warn!(%trouble, "cannot look who may write the store");
+        }
         drop(link);
         let (queue, requests) = mpsc::channel(MAX_QUEUED);
-        let shared = Arc::new(Shared { state: state.into(), contact, news: Notify::new(), paths, options });
+        let (news, meter) = (Notify::new(), StoreMeter::default());
+        let shared = Arc::new(Shared { state: state.into(), contact, news, paths, options, meter });
         let (barriers, waiting) = mpsc::channel(MAX_QUEUED);
         let engine = tokio::spawn(Engine::new(Arc::clone(&shared), holder, requests, waiting).run());
         Ok(Self { shared, queue, queued_bytes: Arc::new(Semaphore::new(MAX_QUEUED_BYTES)), engine, barriers })
@@ -277,6 +286,10 @@ impl MetaStore for ZooKeeperStore {
         Ok(self.shared.read().range(prefix, after, descending, limit))
     }
 
+    fn max_commit_bytes(&self) -> usize {
+        MAX_BYTES
+    }
+
     async fn changes(&self, cursor: Revision) -> Result<Changes, ReadError> {
         if cursor > self.shared.read().history.revision() {
             // Of another node's, perhaps, whose last commits are not known here yet.
@@ -300,6 +313,12 @@ impl MetaStore for ZooKeeperStore {
 
     fn freshness(&self) -> Freshness {
         self.shared.contact.freshness(clock::instant())
+    }
+
+    fn meter(&self) -> Option<StoreMeter> {
+        let meter = self.shared.meter.clone();
+        meter.znodes.set(i64::try_from(self.znodes()).unwrap_or(i64::MAX));
+        Some(meter)
     }
 
     /// Once ZooKeeper has been away for as long as a read would wait, none waits any more.
@@ -326,10 +345,5 @@ fn denied(options: &Options, reason: String) -> OpenError {
 }
 
 fn check_chroot(chroot: &str) -> Result<(), OpenError> {
-    let inner = chroot.strip_prefix('/').ok_or_else(|| OpenError::Chroot(chroot.into()))?;
-    let bad = |part: &str| part.is_empty() || part == "." || part == ".." || part.chars().any(|c| c.is_control());
-    if !inner.is_empty() && inner.split('/').any(bad) || inner.split('/').next() == Some("zookeeper") {
-        return Err(OpenError::Chroot(chroot.into()));
-    }
-    Ok(())
+    if is_chroot(chroot) { Ok(()) } else { Err(OpenError::Chroot(chroot.into())) }
 }

@@ -54,6 +54,11 @@ impl Paths {
         format!("{}/log", self.root)
     }
 
+    /// Is there for a moment, to learn when it was made.
+    pub(super) fn clock(&self, id: &str) -> String {
+        format!("{}/clock-{id}", self.root)
+    }
+
     /// A znode that never is: a check of it fails.
     pub(super) fn never(&self) -> String {
         format!("{}/never", self.root)

@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use crate::core::jobs::{Failure, failure};
 use crate::core::keys;
 use crate::jobs::history::Segments;
-use crate::ports::{Changes, Commit, CommitError, Freshness, MetaStore, ReadError, Revision, Write};
+use crate::ports::{Changes, Commit, CommitError, Freshness, MetaStore, ReadError, Revision, StoreMeter, Write};
 use crate::runtime::crash::{self, Side};
 
 pub use holds::Hold;
@@ -34,6 +34,8 @@ pub use idempotency::{Claim, Claims};
 
 /// Records read at once when all of a kind are wanted.
 const PAGE: usize = 1000;
+/// This part of a commit is for what stands beside a text that somebody sent.
+const ROOM: usize = 9;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -50,8 +52,9 @@ pub enum StoreError {
     Unknown(String),
     #[error("{0}")]
     Full(String),
-    #[error("{0}")]
-    TooLarge(String),
+    /// Nothing was written.
+    #[error("{size_bytes} bytes are more than the metadata store takes in one commit ({limit_bytes})")]
+    TooLarge { size_bytes: usize, limit_bytes: usize },
     /// A record does not read back: a newer version wrote it, or the disk lies.
     #[error("the record {key} cannot be read: {cause}")]
     Corrupt { key: String, cause: String },
@@ -70,7 +73,7 @@ impl From<CommitError> for StoreError {
         match error {
             CommitError::Conflict(index) => Self::Conflict(index),
             CommitError::Full(_) => Self::Full(error.to_string()),
-            CommitError::TooLarge { .. } => Self::TooLarge(error.to_string()),
+            CommitError::TooLarge { size_bytes, limit_bytes } => Self::TooLarge { size_bytes, limit_bytes },
             CommitError::Unavailable(_) => Self::Unavailable(error.to_string()),
             CommitError::Unknown(_) => Self::Unknown(error.to_string()),
         }
@@ -134,9 +137,26 @@ impl Records {
         self.store.freshness()
     }
 
+    /// What the store has done, where that is told.
+    pub fn meter(&self) -> Option<StoreMeter> {
+        self.store.meter()
+    }
+
     /// Reads that begin afterwards see what was answered to anybody before, on whatever node.
     pub async fn barrier(&self) -> Result<(), StoreError> {
         Ok(self.store.barrier().await?)
+    }
+
+    /// How long the configuration of a job, or the settings of a context, may be: what is written beside it has room in the same commit,
+    /// and so has what its record says later.
+    ///
+    /// # Errors
+    /// When it is longer.
+    pub fn check_text(&self, text: &str) -> Result<(), StoreError> {
+        let commit_bytes = self.store.max_commit_bytes();
+        let limit_bytes = commit_bytes - commit_bytes / ROOM;
+        let size_bytes = text.len();
+        if size_bytes > limit_bytes { Err(StoreError::TooLarge { size_bytes, limit_bytes }) } else { Ok(()) }
     }
 
     /// Waits until something changed after the cursor.

@@ -1,5 +1,7 @@
 //! Stores that other machines see: moved into and out of, and not made where a name is mistyped.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -82,6 +84,7 @@ async fn a_place_that_is_mistyped_is_named_with_its_setting_and_nothing_is_made_
         (&[binaries, &in_nowhere], "nowhere: look at `store.shared.directory`"),
     ] {
         std::fs::write(place.path("auth"), "doyen:secret\n").unwrap();
+        std::fs::set_permissions(place.path("auth"), Permissions::from_mode(0o600)).unwrap();
         for arguments in [&["check", "--repair"][..], &["stats"], &["export", "file"]] {
             let refused = store(&place, arguments, &with(&settings, wrong)).is(67);
             refused.says(setting);

@@ -33,7 +33,7 @@ async fn many_that_open_at_once_make_one_store() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chroot_that_is_none_or_holds_something_else_is_refused() {
     let options = options(shared());
-    for chroot in ["", "doyen", "/doyen/", "//", "/a/../b", "/zookeeper"] {
+    for chroot in ["", "doyen", "/doyen/", "//", "/a/../b", "/zookeeper", "/zookeeper/doyen"] {
         let said = refused(Options { chroot: chroot.into(), ..options.clone() }).await;
         assert!(said.contains("chroot"), "{said}");
     }
@@ -74,12 +74,29 @@ async fn what_one_user_made_is_shut_to_others() {
     let owner = Options { auth: Some("doyen:secret".into()), ..nobody.clone() };
     let store = open(&owner).await;
     put(&store, "a", "1").await.unwrap();
-    for auth in [None, Some("doyen:wrong".to_owned())] {
-        let answer = ZooKeeperStore::open(Options { auth, ..nobody.clone() }).await;
-        assert!(matches!(answer.err(), Some(OpenError::Denied { .. })));
+    for (auth, words) in [(None, "which is not set"), (Some("doyen:wrong".to_owned()), "there is \"doyen\"")] {
+        let error = ZooKeeperStore::open(Options { auth, ..nobody.clone() }).await.err().expect("it is shut");
+        assert!(matches!(error, OpenError::Denied { .. }) && error.to_string().contains(words), "{error}");
     }
     assert_eq!(value(&open(&owner).await, "a").await.as_deref(), Some("1"));
     assert!(!format!("{owner:?}").contains("secret"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_missing_above_a_chroot_is_made_for_everybody() {
+    let options = options(shared());
+    let of = |name: &str, user: &str| {
+        let chroot = format!("{}/above/{name}", options.chroot);
+        Options { chroot, auth: Some(format!("{user}:secret")), ..options.clone() }
+    };
+    let (ada, bob) = (of("ada", "ada"), of("bob", "bob"));
+    put(&open(&ada).await, "a", "1").await.unwrap();
+    put(&open(&bob).await, "a", "2").await.unwrap();
+    let nobody = bare(&options).await;
+    nobody.mkdir(&format!("{}/above/third", options.chroot), &node()).await.unwrap();
+    for shut in [&ada.chroot, &bob.chroot] {
+        nobody.mkdir(&format!("{shut}/x"), &node()).await.unwrap_err();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
