@@ -1,5 +1,6 @@
 //! The `doyen` program, and the only wiring.
 
+mod belonging;
 mod node;
 mod stores;
 
@@ -101,6 +102,11 @@ fn failure(error: &StartError) -> Failure {
         StartError::Setting(why) => {
             Failure::new(Exit::ConfigInvalid, why.clone()).hint("see `store` in the configuration")
         }
+        StartError::Belongs(_) => Failure::new(Exit::ConfigInvalid, error.to_string()).hint(
+            "correct where the stores are (`store.metadata`, `zookeeper`, `store.binaries`, `node.data-dir`); or move a store, by \
+             `doyen store export` from the one and `doyen store import` into the other; or go on with what is configured, by \
+             `doyen store adopt`",
+        ),
         StartError::Away(_) => Failure::new(Exit::ServerFailed, error.to_string()),
         StartError::Other(error) => Failure::new(Exit::ServerFailed, format!("{error:#}")),
     }

@@ -28,7 +28,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::stores::{self, Lacking};
+use crate::belonging::Opened;
+use crate::stores::{self, Opening};
 
 /// Why the node did not start; each has an exit code of its own.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +52,11 @@ pub enum StartError {
     /// It is wrong as it stands in the configuration.
     #[error("{0}")]
     Setting(String),
-    /// The store of binaries does not answer; it may later.
-    #[error("cannot open the binaries: {0}")]
+    /// Nothing was taken.
+    #[error(transparent)]
+    Belongs(#[from] doyen::core::belonging::Refusal),
+    /// A store does not answer; it may later.
+    #[error("{0}")]
     Away(String),
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -83,7 +87,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     warn_if_open(&config);
     stores::check(&config)?;
     stores::warn_if_open(&config);
-    let data_dir = DataDir::open(&config.node.data_dir)?;
+    let data_dir = Arc::new(DataDir::open(&config.node.data_dir)?);
     let secure = secure(&config)?;
     let listener = TcpListener::bind(config.http.listen)
         .await
@@ -216,17 +220,22 @@ impl<'a> Waiting<'a> {
 type Stores = (Arc<dyn MetaStore>, Arc<dyn BinaryStore>);
 
 /// Opens them in turn.
-async fn open_stores(config: &Config, data_dir: &DataDir, mut waiting: Waiting<'_>) -> Result<Stores, StartError> {
-    let meta = async || stores::metadata(config, data_dir, Lacking::Made).await;
-    let meta = patiently(&mut waiting, "the metadata store", &stores::metadata_setting(config), meta).await?;
+async fn open_stores(config: &Config, data_dir: &Arc<DataDir>, mut waiting: Waiting<'_>) -> Result<Stores, StartError> {
+    let meta = async || stores::metadata(config, data_dir, Opening::Serve).await;
+    let meta = Arc::new(patiently(&mut waiting, "the metadata store", &stores::metadata_setting(config), meta).await?);
     stores::refuse_half_import(&meta).await?;
-    let blobs = async || stores::binaries(config, data_dir, Lacking::Made).await;
-    let blobs = patiently(&mut waiting, "the store of binaries", &stores::binaries_setting(config), blobs).await?;
+    let (what, setting) = ("the store of binaries", stores::binaries_setting(config));
+    let blobs = async || stores::binaries(config, data_dir, Opening::Serve).await;
+    let mut blobs = patiently(&mut waiting, what, &setting, blobs).await?;
+    let sweeping = blobs.sweeping.take();
+    let store = Arc::clone(&blobs.store);
+    let opened = Opened::new(config, Arc::clone(data_dir), Arc::clone(&meta), blobs);
+    patiently(&mut waiting, what, &setting, async || opened.settle().await).await?;
     waiting.end().await;
-    if let Some(sweeping) = blobs.sweeping {
+    if let Some(sweeping) = sweeping {
         tokio::spawn(sweeping);
     }
-    Ok((meta.store, blobs.store))
+    Ok((Arc::clone(&meta.store), store))
 }
 
 /// Waits for a store that is away, so that nothing has to start this process again and again meanwhile; what is configured

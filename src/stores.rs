@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use doyen::adapters::blobs::{ObjectBinaryStore, OpenBlobsError};
+use doyen::adapters::blobs::{ObjectBinaryStore, OpenBlobsError, Owned};
 use doyen::adapters::embedded::data_dir::{DataDir, DataDirError};
 use doyen::adapters::embedded::{self, EmbeddedStore};
 use doyen::adapters::s3::S3BinaryStore;
@@ -17,6 +17,7 @@ use doyen::ports::{BinaryStore, MetaStore};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
+use crate::belonging::Opened;
 use crate::node::StartError;
 
 /// What is configured wrongly, as far as that can be told without asking the stores.
@@ -73,23 +74,57 @@ pub fn binaries_setting(config: &Config) -> String {
 pub struct Meta {
     pub store: Arc<dyn MetaStore>,
     commit_bytes: usize,
-    znodes: Option<usize>,
-    place: String,
+    zookeeper: Option<Arc<ZooKeeperStore>>,
+    /// For people.
+    pub place: String,
 }
 
-/// What becomes of a store that is not there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Lacking {
-    Made,
-    Refused,
+impl Meta {
+    /// It belongs to this data directory from now on. One that is in there does anyway.
+    pub async fn claim(&self) -> Result<(), StartError> {
+        match &self.zookeeper {
+            Some(store) => Ok(store.claim().await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Whose it is, if it is another data directory's.
+    pub async fn owned_by_another(&self) -> Result<Option<String>, StartError> {
+        match &self.zookeeper {
+            Some(store) => Ok(store.owned_by_another().await?),
+            None => Ok(None),
+        }
+    }
 }
 
-pub async fn metadata(config: &Config, data_dir: &DataDir, lacking: Lacking) -> Result<Meta, StartError> {
+/// What stores are opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    Serve,
+    /// Makes nothing where no store is.
+    Look,
+    Import,
+    /// Also of what is another's.
+    Adopt,
+}
+
+impl Opening {
+    fn of(command: &StoreCommand) -> Self {
+        match command {
+            StoreCommand::Adopt { .. } => Self::Adopt,
+            StoreCommand::Import { .. } => Self::Import,
+            _ => Self::Look,
+        }
+    }
+}
+
+/// Opens it, and takes nothing.
+pub async fn metadata(config: &Config, data_dir: &DataDir, opening: Opening) -> Result<Meta, StartError> {
     let file = data_dir.meta();
     if config.store.metadata == Metadata::Embedded {
         let store = EmbeddedStore::open(&file, config.store.cache_bytes).context("cannot open the metadata")?;
         let place = file.display().to_string();
-        return Ok(Meta { store: Arc::new(store), commit_bytes: embedded::MAX_COMMIT_BYTES, znodes: None, place });
+        return Ok(Meta { store: Arc::new(store), commit_bytes: embedded::MAX_COMMIT_BYTES, zookeeper: None, place });
     }
     if file.exists() {
         tracing::warn!(file = %file.display(), "its records are not used: `store.metadata` is \"zookeeper\"");
@@ -97,6 +132,7 @@ pub async fn metadata(config: &Config, data_dir: &DataDir, lacking: Lacking) -> 
     let settings = &config.zookeeper;
     let auth = settings.auth_file.as_deref().map(zookeeper::read_auth).transpose()?;
     let owner = Owner::of(data_dir.root(), &config.node.name).context("cannot give the data directory an identity")?;
+    let owner = if opening == Opening::Adopt { owner.taking_over() } else { owner };
     let options = Options {
         servers: settings.servers.clone(),
         chroot: settings.chroot.clone(),
@@ -106,83 +142,97 @@ pub async fn metadata(config: &Config, data_dir: &DataDir, lacking: Lacking) -> 
         tls: tls(settings),
         owner: Some(owner),
     };
-    let store = match lacking {
-        Lacking::Made => ZooKeeperStore::open(options).await?,
-        Lacking::Refused => ZooKeeperStore::open_existing(options).await?,
+    let store = match opening {
+        Opening::Look => ZooKeeperStore::open_existing(options).await?,
+        _ => ZooKeeperStore::open(options).await?,
     };
-    let (znodes, place) = (Some(store.znodes()), format!("{} in ZooKeeper", settings.chroot));
-    Ok(Meta { store: Arc::new(store), commit_bytes: zookeeper::MAX_COMMIT_BYTES, znodes, place })
+    let store = Arc::new(store);
+    let place = format!("{} in ZooKeeper ({})", settings.chroot, settings.servers.join(","));
+    let zookeeper = Some(Arc::clone(&store));
+    Ok(Meta { store, commit_bytes: zookeeper::MAX_COMMIT_BYTES, zookeeper, place })
 }
 
 /// The binaries, and what has to go on beside them for as long as the server runs.
 pub struct Blobs {
     pub store: Arc<dyn BinaryStore>,
+    /// What is not in the data directory says whose it is.
+    pub owned: Option<Arc<dyn Owned>>,
     pub sweeping: Option<BoxFuture<'static, ()>>,
 }
 
-pub async fn binaries(config: &Config, data_dir: &DataDir, lacking: Lacking) -> Result<Blobs, StartError> {
+pub async fn binaries(config: &Config, data_dir: &DataDir, opening: Opening) -> Result<Blobs, StartError> {
     const CANNOT: &str = "cannot open the binaries";
-    let owner = || data_dir.id().context(CANNOT);
     let store = match config.store.binaries {
         Binaries::Local => {
             let store = ObjectBinaryStore::open_local(&data_dir.blobs()).context(CANNOT)?;
-            return Ok(Blobs { store: Arc::new(store), sweeping: None });
+            return Ok(Blobs { store: Arc::new(store), owned: None, sweeping: None });
         }
         Binaries::S3 => {
-            let store = Arc::new(S3BinaryStore::open(&config.store.s3).await.map_err(opening)?);
-            if lacking == Lacking::Refused && !store.has_owner().await.map_err(opening)? {
-                return Err(no_binaries(config));
-            }
-            store.claim(&owner()?).await.map_err(opening)?;
-            return Ok(Blobs { store: Arc::clone(&store) as _, sweeping: Some(store.keep_swept().boxed()) });
+            let store = Arc::new(S3BinaryStore::open(&config.store.s3).await.map_err(self::opening)?);
+            let sweeping = Some(Arc::clone(&store).keep_swept().boxed());
+            return elsewhere(
+                config,
+                data_dir,
+                opening,
+                Blobs { store: Arc::clone(&store) as _, owned: Some(store), sweeping },
+            )
+            .await;
         }
         Binaries::Shared => {
             let directory = config.store.shared.directory.as_deref().context("`store.shared.directory` is not set")?;
-            if lacking == Lacking::Refused && !directory.exists() {
-                return Err(no_binaries(config));
+            if opening == Opening::Look && !directory.exists() {
+                return Err(no_binaries(config, data_dir));
             }
             let place = || format!("{CANNOT}: store.shared.directory is {}", directory.display());
             ObjectBinaryStore::open_shared(directory).with_context(place)?
         }
-        Binaries::Hdfs if lacking == Lacking::Refused => {
-            let found = ObjectBinaryStore::find_hdfs(&config.store.hdfs).await.map_err(opening)?;
-            found.ok_or_else(|| no_binaries(config))?
+        Binaries::Hdfs if opening == Opening::Look => {
+            let found = ObjectBinaryStore::find_hdfs(&config.store.hdfs).await.map_err(self::opening)?;
+            found.ok_or_else(|| no_binaries(config, data_dir))?
         }
-        Binaries::Hdfs => ObjectBinaryStore::open_hdfs(&config.store.hdfs).await.map_err(opening)?,
+        Binaries::Hdfs => ObjectBinaryStore::open_hdfs(&config.store.hdfs).await.map_err(self::opening)?,
     };
-    if lacking == Lacking::Refused && !store.has_owner().await.map_err(opening)? {
-        return Err(no_binaries(config));
-    }
-    // While the metadata is in the data directory, nobody else knows what refers to these binaries.
-    store.claim(&owner()?).await.map_err(opening)?;
     let store = Arc::new(store);
-    Ok(Blobs { store: Arc::clone(&store) as _, sweeping: Some(store.keep_swept().boxed()) })
+    let sweeping = Some(Arc::clone(&store).keep_swept().boxed());
+    elsewhere(config, data_dir, opening, Blobs { store: Arc::clone(&store) as _, owned: Some(store), sweeping }).await
 }
 
-fn no_binaries(config: &Config) -> StartError {
+/// Who only looks finds binaries that a server has used.
+async fn elsewhere(config: &Config, data_dir: &DataDir, opening: Opening, blobs: Blobs) -> Result<Blobs, StartError> {
+    if opening == Opening::Look
+        && let Some(owned) = &blobs.owned
+        && owned.owner().await.map_err(self::opening)?.is_none()
+    {
+        return Err(no_binaries(config, data_dir));
+    }
+    Ok(blobs)
+}
+
+fn no_binaries(config: &Config, data_dir: &DataDir) -> StartError {
     let settings = match config.store.binaries {
         Binaries::Hdfs => "`store.hdfs.url` and `store.hdfs.path`",
         Binaries::S3 => "`store.s3.endpoint`, `store.s3.bucket` and `store.s3.path`",
         _ => "`store.shared.directory`",
     };
-    StartError::NoBinaries { place: blobs_place(config), settings }
+    StartError::NoBinaries { place: binaries_place(config, data_dir), settings }
 }
 
-/// For people: where a store is that other machines see.
-fn blobs_place(config: &Config) -> String {
+/// For people.
+pub fn binaries_place(config: &Config, data_dir: &DataDir) -> String {
     match config.store.binaries {
+        Binaries::Local => data_dir.blobs().display().to_string(),
+        Binaries::Shared => config.store.shared.directory.clone().unwrap_or_default().display().to_string(),
         Binaries::Hdfs => format!("{} in HDFS", config.store.hdfs.path),
         Binaries::S3 => {
             let bucket = config.store.s3.bucket.as_deref().unwrap_or_default();
             format!("{} in the bucket {bucket} of S3", config.store.s3.path)
         }
-        _ => config.store.shared.directory.clone().unwrap_or_default().display().to_string(),
     }
 }
 
-fn opening(error: OpenBlobsError) -> StartError {
+pub fn opening(error: OpenBlobsError) -> StartError {
     match error {
-        OpenBlobsError::Away(error) => StartError::Away(error.to_string()),
+        OpenBlobsError::Away(error) => StartError::Away(format!("cannot open the binaries: {error}")),
         OpenBlobsError::Wrong(error) => anyhow::Error::from(error).context("cannot open the binaries").into(),
     }
 }
@@ -207,16 +257,36 @@ pub fn run(json: bool, command: &StoreCommand) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, format!("cannot start: {error}")))?;
     runtime.block_on(async {
-        let data_dir = data_dir(&config, command)?;
-        let lacking = if command.makes_store() { Lacking::Made } else { Lacking::Refused };
-        let stores = open(&config, &data_dir, lacking).await.map_err(|error| crate::failure(&error))?;
+        let failure = |error: StartError| crate::failure(&error);
+        let data_dir = Arc::new(data_dir(&config, command)?);
+        let opening = Opening::of(command);
+        let meta = Arc::new(metadata(&config, &data_dir, opening).await.map_err(failure)?);
+        let found = binaries(&config, &data_dir, opening).await.map_err(failure)?;
+        let blobs = Arc::clone(&found.store);
+        let blobs_place = binaries_place(&config, &data_dir);
+        let opened = Arc::new(Opened::new(&config, data_dir, Arc::clone(&meta), found));
+        match command {
+            StoreCommand::Adopt { yes, .. } => {
+                refuse_half_import(&meta).await.map_err(failure)?;
+                return opened.adopt(json, *yes).await;
+            }
+            StoreCommand::Import { .. } => opened.begin_import().await.map_err(failure)?,
+            _ => opened.judge().await.map_err(failure)?,
+        }
+        let (store, meta_place) = (Arc::clone(&meta.store), meta.place.clone());
+        let znodes = meta.zookeeper.as_ref().map(|store| store.znodes());
+        let commit_bytes = meta.commit_bytes;
+        let stores = Stores { meta: store, blobs, meta_place, blobs_place, commit_bytes, znodes, belongings: opened };
         cli::store(json, command, &stores).await
     })
 }
 
 fn data_dir(config: &Config, command: &StoreCommand) -> Result<DataDir, Failure> {
     let path: &Path = &config.node.data_dir;
-    if !command.makes_store() {
+    let opening = Opening::of(command);
+    // What adopts is for a disk that is lost. Records in a data directory are lost with that.
+    let makes_none = config.store.metadata == Metadata::Embedded && !path.is_dir();
+    if matches!(opening, Opening::Look) || opening == Opening::Adopt && makes_none {
         // The first that a server makes there, and the last.
         let file = if config.store.metadata == Metadata::Embedded { "meta.redb" } else { "format" };
         let lacking = if path.is_dir() { &*path.join(file) } else { path };
@@ -232,15 +302,4 @@ fn data_dir(config: &Config, command: &StoreCommand) -> Result<DataDir, Failure>
             .hint("stop that server first (SIGTERM leaves its drivers running, SIGINT stops them too)"),
         error => crate::failure(&error.into()),
     })
-}
-
-async fn open(config: &Config, data_dir: &DataDir, lacking: Lacking) -> Result<Stores, StartError> {
-    let meta = metadata(config, data_dir, lacking).await?;
-    let blobs = binaries(config, data_dir, lacking).await?.store;
-    let blobs_place = match config.store.binaries {
-        Binaries::Local => data_dir.blobs().display().to_string(),
-        _ => blobs_place(config),
-    };
-    let Meta { store, commit_bytes, znodes, place } = meta;
-    Ok(Stores { meta: store, blobs, meta_place: place, blobs_place, commit_bytes, znodes })
 }

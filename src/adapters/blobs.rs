@@ -77,6 +77,43 @@ pub struct ObjectBinaryStore {
     gate: Arc<RwLock<()>>,
 }
 
+/// A store of binaries that is not in the data directory: whoever collects what nothing refers to must know all that may refer to it.
+#[async_trait]
+pub trait Owned: Send + Sync {
+    /// Whose the store is.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    async fn owner(&self) -> Result<Option<String>, OpenBlobsError>;
+
+    /// Makes the store this owner's if it is nobody's.
+    ///
+    /// # Errors
+    /// When it is another's, or does not answer.
+    async fn claim(&self, owner: &str) -> Result<(), OpenBlobsError>;
+
+    /// Makes the store this owner's, whoever's it was.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    async fn hand_over(&self, owner: &str) -> Result<(), OpenBlobsError>;
+}
+
+#[async_trait]
+impl Owned for ObjectBinaryStore {
+    async fn owner(&self) -> Result<Option<String>, OpenBlobsError> {
+        shared::owner(&*self.store).await
+    }
+
+    async fn claim(&self, owner: &str) -> Result<(), OpenBlobsError> {
+        shared::claim(&*self.store, owner).await
+    }
+
+    async fn hand_over(&self, owner: &str) -> Result<(), OpenBlobsError> {
+        shared::hand_over(&*self.store, owner).await
+    }
+}
+
 impl ObjectBinaryStore {
     /// Over a store that other processes may use. Objects are `<first two digits>/<hash>`, `tmp/<id>` and `aside/<id>.<hash>`.
     /// The store must be durable when it answers; copying an object onto itself must change its time of modification.
@@ -124,23 +161,6 @@ impl ObjectBinaryStore {
     pub async fn find_hdfs(settings: &crate::config::Hdfs) -> Result<Option<Self>, OpenBlobsError> {
         let (store, found) = hdfs::Hdfs::find(settings).await.map_err(|error| OpenBlobsError::of(&error))?;
         Ok(found.then(|| Self::over(Arc::new(store))))
-    }
-
-    /// Whether anybody has claimed the store.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub async fn has_owner(&self) -> Result<bool, OpenBlobsError> {
-        shared::has_owner(&*self.store).await.map_err(|error| OpenBlobsError::of(&error))
-    }
-
-    /// Makes the store this owner's if it is nobody's: whoever collects what nothing refers to in a store must know all that
-    /// may refer to it.
-    ///
-    /// # Errors
-    /// When it is another's, or does not answer.
-    pub async fn claim(&self, owner: &str) -> Result<(), OpenBlobsError> {
-        shared::claim(&*self.store, owner).await
     }
 
     /// Sweeps again and again.

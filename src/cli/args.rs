@@ -463,6 +463,17 @@ pub enum StoreCommand {
         #[command(flatten)]
         place: StorePlace,
     },
+    /// Take over what belongs to another data directory or metadata store: once a server's disk is lost, for instance.
+    ///
+    /// What is configured belongs together afterwards: the chroot in ZooKeeper, the binaries, and the data directory with its drivers.
+    /// It says before what it takes over, and from whom.
+    Adopt {
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+        #[command(flatten)]
+        place: StorePlace,
+    },
 }
 
 impl StoreCommand {
@@ -471,13 +482,9 @@ impl StoreCommand {
             Self::Check { place, .. }
             | Self::Stats { place }
             | Self::Export { place, .. }
-            | Self::Import { place, .. } => place,
+            | Self::Import { place, .. }
+            | Self::Adopt { place, .. } => place,
         }
-    }
-
-    /// Whether it is of use where no store is yet.
-    pub fn makes_store(&self) -> bool {
-        matches!(self, Self::Import { .. })
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout, everything else to stderr; `exit` lists the codes.
 
+mod adopt;
 mod answer;
 mod args;
 mod binary;
@@ -29,6 +30,7 @@ use clap::Parser;
 
 use crate::config::Config;
 
+pub use adopt::{agree as agree_to_adopt, done as adopted};
 pub use args::{Cli, Command, ConfigCommand, ServerArgs, ShimArgs, StoreCommand};
 pub use exit::Exit;
 pub use failure::{Failure, note};

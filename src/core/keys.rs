@@ -2,7 +2,7 @@
 
 use super::queue::Priority;
 
-/// Written once when a data directory is made.
+/// Tells this metadata store from all others: made once, at the first start or import. No export carries it.
 pub const STORE_ID: &str = "store-id";
 
 /// Exists while an import into the store is not complete: no server serves it then.
@@ -10,7 +10,7 @@ pub const STORE_IMPORT: &str = "store-import";
 
 /// What stands before the first `/` of each key that this version writes, or the whole key. Of other families this version knows
 /// nothing: `doyen store` exports and imports them as they are.
-pub const FAMILIES: [&str; 21] = [
+pub const FAMILIES: [&str; 22] = [
     "attachments",
     "binaries",
     "binary-uses",
@@ -30,6 +30,7 @@ pub const FAMILIES: [&str; 21] = [
     "jobs-active",
     "jobs-ended",
     "outbox",
+    STORE_ID,
     STORE_IMPORT,
     "tokens",
 ];

@@ -1,6 +1,7 @@
 //! The domain, pure: no IO, clock, randomness or async. Everything here is data, tables and decisions.
 
 pub mod access;
+pub mod belonging;
 pub mod binaries;
 pub mod callbacks;
 pub use doyen_cluster as cluster;

@@ -1,5 +1,6 @@
 //! Writes all of a store into a file, as a stream.
 
+use std::future::ready;
 use std::io::Write;
 
 use bytes::Bytes;
@@ -41,7 +42,8 @@ pub async fn export(
     let header = Header::new(random::id(), clock::unix_ms(), &stores.meta_place, &stores.blobs_place);
     let mut writer = FrameWriter::new(out, &header).map_err(ToolError::Output)?;
     blobs(stores, &mut writer, progress).await?;
-    let mut entries = stores.entries();
+    // Which store it is, is no part of what is in it.
+    let mut entries = stores.entries().try_filter(|entry| ready(entry.key != keys::STORE_ID));
     while let Some(entry) = entries.try_next().await? {
         writer.entry(&entry.key, &exported(&entry)).map_err(ToolError::Output)?;
     }

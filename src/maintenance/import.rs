@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::frames::{FormatError, Frame, FrameReader, Header};
 use super::{Progress, Stores, ToolError};
+use crate::core::keys;
 use crate::jobs::Records;
 use crate::jobs::records::ImportRecord;
 use crate::runtime::clock;
@@ -66,6 +67,7 @@ pub async fn import(stores: &Stores, source: Source<'_>, progress: Progress<'_>)
         (reader, _) = FrameReader::new(source.open()?)?;
     }
     let records = stores.records();
+    let id = records.make_store_id().await?;
     if !resumed {
         records.begin_import(&ImportRecord { export: header.id, began_ms: clock::unix_ms() }).await?;
     }
@@ -81,6 +83,8 @@ pub async fn import(stores: &Stores, source: Source<'_>, progress: Progress<'_>)
         progress(reader.at() - before);
     }
     import.flush().await?;
+    // Before any server may serve it: a server takes only what belongs to its metadata store.
+    stores.belongings.belong_to(&id).await.map_err(ToolError::Belongings)?;
     import.records.end_import().await?;
     Ok(import.imported)
 }
@@ -93,8 +97,8 @@ async fn look(stores: &Stores, header: &Header) -> Result<bool, ToolError> {
         Some(_) => return Err(ToolError::OtherImport { place }),
         None => {}
     }
-    match stores.meta.range("", None, false, 1).await?.first() {
-        Some(entry) => Err(ToolError::NotEmpty { place, example: entry.key.clone() }),
+    match stores.records().any_key().await? {
+        Some(example) => Err(ToolError::NotEmpty { place, example }),
         None => Ok(false),
     }
 }
@@ -146,6 +150,9 @@ impl Import<'_> {
     }
 
     async fn entry(&mut self, key: String, value: Bytes) -> Result<(), ToolError> {
+        if key == keys::STORE_ID {
+            return Ok(());
+        }
         self.imported.entries += 1;
         fits(self.stores, &key, value.len())?;
         if self.imported.resumed

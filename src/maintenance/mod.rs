@@ -9,6 +9,7 @@ mod stats;
 use std::io;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use futures::stream::LocalBoxStream;
 use futures::{StreamExt, TryStreamExt};
 
@@ -41,6 +42,17 @@ pub struct Stores {
     pub commit_bytes: usize,
     /// Of a store in ZooKeeper: its znodes.
     pub znodes: Option<usize>,
+    pub belongings: Arc<dyn Belongings>,
+}
+
+/// What names the metadata store that it belongs to: the data directory, and binaries that are elsewhere.
+#[async_trait]
+pub trait Belongings: Send + Sync {
+    /// They belong to the metadata store with this id from now on.
+    ///
+    /// # Errors
+    /// With what could not be written, and why. To be said again then.
+    async fn belong_to(&self, store: &str) -> Result<(), String>;
 }
 
 /// Is told of bytes that are done.
@@ -72,6 +84,8 @@ pub enum ToolError {
     TooLarge { key: String, size_bytes: usize, limit_bytes: usize, place: String },
     #[error("{key} is there already with another value, although nobody but this import has written here")]
     Differs { key: String },
+    #[error("cannot write whose it is: {0}")]
+    Belongings(String),
 }
 
 /// All that a store has, read in pages of this size: each begins behind the key of the last of the page before.

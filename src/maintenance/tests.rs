@@ -13,7 +13,17 @@ const NO_PROGRESS: Progress<'static> = &|_| {};
 
 fn stores(commit_bytes: usize) -> Stores {
     let (meta, blobs) = (Arc::new(MemoryStore::default()), Arc::new(MemoryBlobs::default()));
-    Stores { meta, blobs, meta_place: "here".into(), blobs_place: "there".into(), commit_bytes, znodes: None }
+    let (meta_place, blobs_place) = ("here".into(), "there".into());
+    Stores { meta, blobs, meta_place, blobs_place, commit_bytes, znodes: None, belongings: Arc::new(Nothing) }
+}
+
+struct Nothing;
+
+#[async_trait]
+impl Belongings for Nothing {
+    async fn belong_to(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 async fn put(stores: &Stores, key: &str, value: &[u8]) {
@@ -23,7 +33,8 @@ async fn put(stores: &Stores, key: &str, value: &[u8]) {
 
 async fn content(stores: &Stores) -> Vec<(String, Bytes)> {
     let entries = stores.meta.range("", None, false, 10_000).await.unwrap();
-    entries.into_iter().map(|entry| (entry.key, entry.value)).collect()
+    let content = entries.into_iter().filter(|entry| entry.key != keys::STORE_ID);
+    content.map(|entry| (entry.key, entry.value)).collect()
 }
 
 /// Its export, in a file of this directory.

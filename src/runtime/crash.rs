@@ -42,10 +42,13 @@ pub const COMMITS: &[&str] = &[
     "history-cleared",
     "history-trim",
     "job-unpack",
+    // Which metadata store it is.
+    "store-id",
 ];
 
 /// Durable writes of the first start on a data directory.
-pub const FIRST_START: &[&str] = &["directory-create", "directory-format", "directory-format-rename", "store-create"];
+pub const FIRST_START: &[&str] =
+    &["directory-create", "directory-format", "directory-format-rename", "store-create", "directory-store"];
 
 /// All other durable writes.
 pub const WRITES: &[&str] = &[
@@ -69,11 +72,14 @@ pub const WRITES: &[&str] = &[
     "driver-start",
 ];
 
+/// Whose the binaries are, where they are not in the data directory.
+pub const SHARED: &[&str] = &["binaries-owner"];
+
 /// Commits of `doyen store`, which no server makes.
 pub const TOOLS: &[&str] = &["store-import-begin", "store-import", "store-import-end", "store-repair"];
 
 pub fn is_known(name: &str) -> bool {
-    [COMMITS, FIRST_START, WRITES, TOOLS].iter().any(|names| names.contains(&name))
+    [COMMITS, FIRST_START, WRITES, SHARED, TOOLS].iter().any(|names| names.contains(&name))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use doyen::runtime::crash::{COMMITS, FIRST_START, TOOLS, WRITES};
+use doyen::runtime::crash::{COMMITS, FIRST_START, SHARED, TOOLS, WRITES};
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
@@ -42,9 +42,15 @@ fn every_commit_and_every_point_of_the_sources_is_listed_once() {
             used.extend(named(&source, "=>\"callback-").into_iter().map(|name| format!("callback-{name}")));
         }
     }
-    let listed: BTreeSet<String> =
-        COMMITS.iter().chain(FIRST_START).chain(WRITES).chain(TOOLS).map(|point| (*point).to_owned()).collect();
-    let all = COMMITS.len() + FIRST_START.len() + WRITES.len() + TOOLS.len();
+    let listed: BTreeSet<String> = COMMITS
+        .iter()
+        .chain(FIRST_START)
+        .chain(WRITES)
+        .chain(SHARED)
+        .chain(TOOLS)
+        .map(|point| (*point).to_owned())
+        .collect();
+    let all = COMMITS.len() + FIRST_START.len() + WRITES.len() + SHARED.len() + TOOLS.len();
     assert_eq!(listed.len(), all, "a name stands twice");
     assert_eq!(used, listed, "the names in src (left) are those in src/runtime/crash.rs (right)");
 }

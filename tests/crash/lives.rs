@@ -32,7 +32,7 @@ pub enum Scenario {
 impl Scenario {
     pub fn of(point: &str) -> &'static [Self] {
         match point {
-            _ if FIRST_START.contains(&point) => &[Self::FirstStart],
+            _ if point == "store-id" || FIRST_START.contains(&point) => &[Self::FirstStart],
             "job-enqueue" | "jobs-assign" => &[Self::Queue],
             "context-restart" | "context-relaunch" | "job-retry" | "job-reassign" => {
                 &[Self::LostDrivers, Self::LostMains]

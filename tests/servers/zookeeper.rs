@@ -171,6 +171,20 @@ impl Server {
         self.process = None;
     }
 
+    /// All znodes are gone, until they are restored.
+    pub fn empty(&mut self) {
+        self.kill();
+        std::fs::rename(self.directory.join("data/version-2"), self.directory.join("aside")).unwrap();
+        self.start();
+    }
+
+    pub fn restore(&mut self) {
+        self.kill();
+        std::fs::remove_dir_all(self.directory.join("data/version-2")).unwrap();
+        std::fs::rename(self.directory.join("aside"), self.directory.join("data/version-2")).unwrap();
+        self.start();
+    }
+
     pub fn freeze(&self) {
         self.process.as_ref().expect("runs").freeze();
     }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{OpenBlobsError, TEMPORARY, location};
 use crate::ports::BlobError;
+use crate::runtime::crash::{self, Side};
 use crate::runtime::{clock, random};
 
 /// Blobs between being moved aside and being deleted: `<id>.<hash>`.
@@ -28,30 +29,40 @@ pub(super) const LOOKS: usize = 50;
 pub(in crate::adapters) const OWNER: &str = "owner";
 pub(in crate::adapters) const BETWEEN_SWEEPS: Duration = Duration::from_secs(60 * 60);
 
+pub(super) async fn owner(store: &dyn ObjectStore) -> std::result::Result<Option<String>, OpenBlobsError> {
+    let found = async { store.get(&Path::from(OWNER)).await?.bytes().await };
+    match found.await {
+        Ok(found) => Ok(Some(String::from_utf8_lossy(&found).into_owned())),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(OpenBlobsError::of(&error)),
+    }
+}
+
 pub(super) async fn claim(store: &dyn ObjectStore, owner: &str) -> std::result::Result<(), OpenBlobsError> {
-    let place = Path::from(OWNER);
-    match store.put_opts(&place, owner.to_owned().into(), PutMode::Create.into()).await {
+    crash::point("binaries-owner", Side::Before);
+    match store.put_opts(&Path::from(OWNER), owner.to_owned().into(), PutMode::Create.into()).await {
         Ok(_) | Err(Error::AlreadyExists { .. }) => {}
         Err(error) => return Err(OpenBlobsError::of(&error)),
     }
-    let found = async { store.get(&place).await?.bytes().await };
-    let found = found.await.map_err(|error| OpenBlobsError::of(&error))?;
-    if found == owner.as_bytes() {
+    crash::point("binaries-owner", Side::After);
+    let found = self::owner(store).await?.unwrap_or_default();
+    if found == owner {
         return Ok(());
     }
-    let found = String::from_utf8_lossy(&found).into_owned();
     Err(OpenBlobsError::Wrong(BlobError::Unavailable(format!(
         "{store} holds the binaries of another server ({found}; this one is {owner}), which would delete this one's as \
          unused: give each server a directory of its own with store.hdfs.path or store.shared.directory; if the other is \
-         gone for good and its binaries may be deleted, remove the file `{OWNER}` there"
+         gone for good, take them over with `doyen store adopt`"
     ))))
 }
 
-pub(super) async fn has_owner(store: &dyn ObjectStore) -> Result<bool> {
-    match store.head(&Path::from(OWNER)).await {
-        Err(Error::NotFound { .. }) => Ok(false),
-        found => found.map(|_| true),
-    }
+/// Whoever it was before.
+pub(super) async fn hand_over(store: &dyn ObjectStore, owner: &str) -> std::result::Result<(), OpenBlobsError> {
+    crash::point("binaries-owner", Side::Before);
+    let put = store.put(&Path::from(OWNER), owner.to_owned().into()).await;
+    put.map_err(|error| OpenBlobsError::of(&error))?;
+    crash::point("binaries-owner", Side::After);
+    Ok(())
 }
 
 /// Deletes the blob, if `is_meant` says so of its time of modification. Of two that try, one does it.

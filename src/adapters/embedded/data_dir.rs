@@ -9,7 +9,6 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::runtime::crash::{self, Side};
-use crate::runtime::random;
 
 /// Raise it when an older server could no longer read the directory.
 const FORMAT: u32 = 1;
@@ -17,7 +16,9 @@ const PRODUCT: &str = env!("CARGO_PKG_VERSION");
 
 const LOCK_FILE: &str = "lock";
 const FORMAT_FILE: &str = "format";
-const ID_FILE: &str = "id";
+/// Names the metadata store.
+const STORE_FILE: &str = "store";
+const FORMER_ID_FILE: &str = "id";
 const META_FILE: &str = "meta.redb";
 /// Uploaded binaries, by hash.
 const BLOBS: &str = "blobs";
@@ -97,27 +98,46 @@ impl DataDir {
         self.root.join(BLOBS)
     }
 
-    /// Tells this directory from all others; made when it is first asked for.
+    /// The metadata store that the drivers and the content here belong to, as it was named.
     ///
     /// # Errors
-    /// When it cannot be read or written.
-    pub fn id(&self) -> Result<String, DataDirError> {
-        let file = self.root.join(ID_FILE);
+    /// When it cannot be read.
+    pub fn store(&self) -> Result<Option<String>, DataDirError> {
+        self.text(STORE_FILE)
+    }
+
+    /// Names that store.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_store(&self, name: &str) -> Result<(), DataDirError> {
+        let (file, aside) = (self.root.join(STORE_FILE), self.tmp().join(STORE_FILE));
+        crash::point("directory-store", Side::Before);
+        let write = || {
+            let mut out = File::options().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+            writeln!(out, "{name}")?;
+            out.sync_all()?;
+            std::fs::rename(&aside, &file)
+        };
+        write().map_err(failed("write", &file))?;
+        sync(&self.root)?;
+        crash::point("directory-store", Side::After);
+        Ok(())
+    }
+
+    /// Earlier versions had binaries elsewhere name this, and not the metadata store.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn former_id(&self) -> Result<Option<String>, DataDirError> {
+        self.text(FORMER_ID_FILE)
+    }
+
+    fn text(&self, name: &str) -> Result<Option<String>, DataDirError> {
+        let file = self.root.join(name);
         match std::fs::read_to_string(&file) {
-            Ok(id) => Ok(id.trim().to_owned()),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let id = random::id();
-                let aside = self.tmp().join(ID_FILE);
-                let write = || {
-                    let mut out = File::options().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-                    writeln!(out, "{id}")?;
-                    out.sync_all()?;
-                    std::fs::rename(&aside, &file)
-                };
-                write().map_err(failed("write", &file))?;
-                sync(&self.root)?;
-                Ok(id)
-            }
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("read", &file)(error)),
         }
     }
@@ -254,9 +274,11 @@ mod tests {
         assert!([first.blobs(), first.drivers(), first.data(), first.tmp()].iter().all(|part| part.is_dir()));
         let format: Format = serde_json::from_slice(&std::fs::read(path.join("format")).unwrap()).unwrap();
         assert_eq!((format.format, format.version.as_str()), (FORMAT, PRODUCT));
-        let id = first.id().unwrap();
+        assert_eq!(first.store().unwrap(), None);
+        first.set_store("one").unwrap();
+        first.set_store("two").unwrap();
         drop(first);
-        assert_eq!(DataDir::open(&path).unwrap().id().unwrap(), id);
+        assert_eq!(DataDir::open(&path).unwrap().store().unwrap().as_deref(), Some("two"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::blobs::{BETWEEN_SWEEPS, OWNER, OpenBlobsError, TEMPORARY, verified};
+use super::blobs::{BETWEEN_SWEEPS, OWNER, OpenBlobsError, Owned, TEMPORARY, verified};
 use crate::config;
 use crate::ports::{BinaryStore, BlobError, BlobInfo, BlobReader, BlobWriter, Stamp};
 use crate::runtime::crash::{self, Side};
@@ -47,51 +47,6 @@ impl S3BinaryStore {
         Ok(Self(Arc::new(Objects { link })))
     }
 
-    /// Makes the store this owner's if it is nobody's: whoever collects what nothing refers to in a store must know all that
-    /// may refer to it.
-    ///
-    /// # Errors
-    /// When it is another's, or does not answer.
-    pub async fn claim(&self, owner: &str) -> std::result::Result<(), OpenBlobsError> {
-        let link = &self.0.link;
-        // Also where conditions are not known, and everything is overwritten: it is looked for first.
-        match link.get(OWNER).await {
-            Err(fault) if fault.kind == Kind::NotFound => match link.create(OWNER, Bytes::from(owner.to_owned())).await
-            {
-                Err(fault) if fault.kind != Kind::Exists => return Err(opening(fault)),
-                _ => {}
-            },
-            found => drop(found.map_err(opening)?),
-        }
-        let found = link.get(OWNER).await.map_err(opening)?;
-        if found == owner.as_bytes() {
-            return Ok(());
-        }
-        let found: String = String::from_utf8_lossy(&found).chars().take(64).collect();
-        if !found.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            return Err(opening(Fault::foreign(link.settings(), &format!("the object `{OWNER}` is {found:?}"))));
-        }
-        let why = format!(
-            "{} holds the binaries of another server ({found}; this one is {owner}), which would delete this one's as unused: \
-             give each server a path of its own with store.s3.path; if the other is gone for good and its binaries may be \
-             deleted, remove the object `{OWNER}` there",
-            link.settings().path
-        );
-        Err(opening(Fault::new(link.settings(), Kind::Settings, &why)))
-    }
-
-    /// Whether a server has used it.
-    ///
-    /// # Errors
-    /// When S3 does not answer.
-    pub async fn has_owner(&self) -> std::result::Result<bool, OpenBlobsError> {
-        match self.0.link.get(OWNER).await {
-            Ok(_) => Ok(true),
-            Err(fault) if fault.kind == Kind::NotFound => Ok(false),
-            Err(fault) => Err(opening(fault)),
-        }
-    }
-
     /// Sweeps again and again.
     pub async fn keep_swept(self: Arc<Self>) {
         loop {
@@ -112,6 +67,43 @@ impl S3BinaryStore {
             tracing::info!(removed, "swept what was left in the store of binaries");
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Owned for S3BinaryStore {
+    async fn owner(&self) -> std::result::Result<Option<String>, OpenBlobsError> {
+        match self.0.link.get(OWNER).await {
+            Ok(found) => Ok(Some(String::from_utf8_lossy(&found).into_owned())),
+            Err(fault) if fault.kind == Kind::NotFound => Ok(None),
+            Err(fault) => Err(opening(fault)),
+        }
+    }
+
+    async fn claim(&self, owner: &str) -> std::result::Result<(), OpenBlobsError> {
+        let link = &self.0.link;
+        // Also where conditions are not known, and everything is overwritten: it is looked for first.
+        if self.owner().await?.is_none() {
+            match link.create(OWNER, Bytes::from(owner.to_owned())).await {
+                Err(fault) if fault.kind != Kind::Exists => return Err(opening(fault)),
+                _ => {}
+            }
+        }
+        let found = self.owner().await?.unwrap_or_default();
+        if found == owner {
+            return Ok(());
+        }
+        let why = format!(
+            "{} holds the binaries of another server ({found}; this one is {owner}), which would delete this one's as unused: \
+             give each server a path of its own with store.s3.path; if the other is gone for good, take them over with \
+             `doyen store adopt`",
+            link.settings().path
+        );
+        Err(opening(Fault::new(link.settings(), Kind::Settings, &why)))
+    }
+
+    async fn hand_over(&self, owner: &str) -> std::result::Result<(), OpenBlobsError> {
+        self.0.link.put(OWNER, Bytes::from(owner.to_owned())).await.map_err(opening)
     }
 }
 

@@ -69,7 +69,7 @@ pub struct Options {
     pub auth: Option<String>,
     /// Without it, the servers are spoken to in the clear.
     pub tls: Option<Tls>,
-    /// Nobody else opens the store then, unless with none.
+    /// Once it has claimed the store, nobody else opens that, unless with none.
     pub owner: Option<Owner>,
 }
 
@@ -108,7 +108,7 @@ pub enum OpenError {
     Format { chroot: String, found: String },
     #[error(
         "{chroot} in ZooKeeper is that of {by}: choose another `zookeeper.chroot`, or, if that one is gone for good, \
-         delete {chroot}/owner with ZooKeeper's shell"
+         take it over with `doyen store adopt`"
     )]
     Owned { chroot: String, by: String },
     #[error(
@@ -161,11 +161,7 @@ impl ZooKeeperStore {
     async fn open_or(options: Options, make: bool) -> Result<Self, OpenError> {
         check_chroot(&options.chroot)?;
         let paths = Paths::new(&options.chroot);
-        let link = match Link::open(&options).await {
-            Ok(link) => link,
-            Err(Trouble::Refused(reason)) => return Err(denied(&options, reason)),
-            Err(trouble) => return Err(OpenError::Unreachable(diagnosis::explain(&options, &trouble).await)),
-        };
+        let link = Self::link(&options).await?;
         let contact = Contact::since(clock::instant());
         let unreadable = |reason: String| OpenError::Unreadable { chroot: options.chroot.clone(), reason };
         let holder = options.owner.as_ref().map(|owner| Holder::new(owner, options.session_timeout)).transpose();
@@ -191,19 +187,45 @@ impl ZooKeeperStore {
         Ok(Self { shared, queue, queued_bytes: Arc::new(Semaphore::new(MAX_QUEUED_BYTES)), engine, barriers })
     }
 
+    async fn link(options: &Options) -> Result<Link, OpenError> {
+        match Link::open(options).await {
+            Ok(link) => Ok(link),
+            Err(Trouble::Refused(reason)) => Err(denied(options, reason)),
+            Err(trouble) => Err(OpenError::Unreachable(diagnosis::explain(options, &trouble).await)),
+        }
+    }
+
+    /// Whose the store is, if it is another's: a store that is opened by who takes over.
+    ///
+    /// # Errors
+    /// When ZooKeeper does not answer.
+    pub async fn owned_by_another(&self) -> Result<Option<String>, OpenError> {
+        let Shared { options, paths, .. } = &*self.shared;
+        let Some(owner) = &options.owner else { return Ok(None) };
+        owner::another(&Self::link(options).await?, paths, owner).await.map_err(unreadable(options))
+    }
+
+    /// Makes the store that of its owner, if it is nobody's, or if the owner takes it over.
+    ///
+    /// # Errors
+    /// When it is another's, or ZooKeeper does not answer.
+    pub async fn claim(&self) -> Result<(), OpenError> {
+        let Shared { options, paths, .. } = &*self.shared;
+        let Some(owner) = &options.owner else { return Ok(()) };
+        match owner::claim(&Self::link(options).await?, paths, owner).await.map_err(unreadable(options))? {
+            Some(by) => Err(OpenError::Owned { chroot: options.chroot.clone(), by }),
+            None => Ok(()),
+        }
+    }
+
     async fn read(link: &Link, paths: &Paths, options: &Options, make: bool) -> Result<state::State, OpenError> {
-        let chroot = || options.chroot.clone();
-        let unreadable = |trouble: Trouble| match trouble {
-            Trouble::Refused(reason) => denied(options, reason),
-            Trouble::Damaged(reason) => OpenError::Damaged { chroot: chroot(), reason },
-            trouble => OpenError::Unreadable { chroot: chroot(), reason: trouble.to_string() },
-        };
+        let (chroot, unreadable) = (|| options.chroot.clone(), unreadable(options));
         link.barrier(paths).await.map_err(unreadable)?;
         for _ in 0..LOOKS {
             match load::look(link, paths).await.map_err(unreadable)? {
                 Found::Ours { format } if format == FORMAT.to_string() => {
-                    if let Some(owner) = &options.owner
-                        && let Some(by) = owner::claim(link, paths, owner).await.map_err(unreadable)?
+                    if let Some(owner) = options.owner.as_ref().filter(|owner| !owner.takes_over)
+                        && let Some(by) = owner::another(link, paths, owner).await.map_err(unreadable)?
                     {
                         return Err(OpenError::Owned { chroot: chroot(), by });
                     }
@@ -342,6 +364,15 @@ impl MetaStore for ZooKeeperStore {
 fn denied(options: &Options, reason: String) -> OpenError {
     let user = options.auth.as_deref().and_then(|auth| auth.split_once(':'));
     OpenError::Denied { chroot: options.chroot.clone(), user: user.map(|(user, _)| user.to_owned()), reason }
+}
+
+fn unreadable(options: &Options) -> impl Fn(Trouble) -> OpenError + Copy {
+    let chroot = || options.chroot.clone();
+    move |trouble| match trouble {
+        Trouble::Refused(reason) => denied(options, reason),
+        Trouble::Damaged(reason) => OpenError::Damaged { chroot: chroot(), reason },
+        trouble => OpenError::Unreadable { chroot: chroot(), reason: trouble.to_string() },
+    }
 }
 
 fn check_chroot(chroot: &str) -> Result<(), OpenError> {

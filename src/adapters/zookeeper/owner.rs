@@ -22,6 +22,9 @@ pub struct Owner {
     /// For people.
     pub node: String,
     pub data_dir: String,
+    /// Also what is another's.
+    #[serde(skip)]
+    pub(super) takes_over: bool,
 }
 
 impl Owner {
@@ -30,7 +33,10 @@ impl Owner {
     /// # Errors
     /// When its file cannot be read or written.
     pub fn of(data_dir: &Path, node: &str) -> io::Result<Self> {
-        let owner = |identity: String| Self { identity, node: node.into(), data_dir: data_dir.display().to_string() };
+        let owner = |identity: String| {
+            let data_dir = data_dir.display().to_string();
+            Self { identity, node: node.into(), data_dir, takes_over: false }
+        };
         let file = data_dir.join(FILE);
         match std::fs::read_to_string(&file) {
             Ok(identity) if !identity.trim().is_empty() => return Ok(owner(identity.trim().to_owned())),
@@ -46,20 +52,39 @@ impl Owner {
         File::open(data_dir)?.sync_all()?;
         Ok(owner(identity))
     }
+
+    /// May also have what is another's, whose data directory is gone: `ZooKeeperStore::claim` takes it.
+    pub fn taking_over(self) -> Self {
+        Self { takes_over: true, ..self }
+    }
 }
 
-/// Makes the store that of this owner, when it is nobody's. `Some`: it is another's.
+/// Whose the store is, if it is another's.
+pub(super) async fn another(link: &Link, paths: &Paths, owner: &Owner) -> Result<Option<String>, Trouble> {
+    Ok(link.get(&paths.owner()).await?.and_then(|stored| by_another(&stored, owner)))
+}
+
+fn by_another(stored: &[u8], owner: &Owner) -> Option<String> {
+    match serde_json::from_slice::<Owner>(stored) {
+        Ok(found) if found.identity == owner.identity => None,
+        Ok(found) => Some(format!("node {:?} with data directory {}", found.node, found.data_dir)),
+        Err(_) => Some("somebody who cannot be read".into()),
+    }
+}
+
+/// Makes the store that of this owner, when it is nobody's, or when the owner takes it over. `Some`: it is another's.
 pub(super) async fn claim(link: &Link, paths: &Paths, owner: &Owner) -> Result<Option<String>, Trouble> {
+    let made = serde_json::to_vec(owner).expect("plain fields");
     loop {
-        if let Some(stored) = link.get(&paths.owner()).await? {
-            return Ok(match serde_json::from_slice::<Owner>(&stored) {
-                Ok(found) if found.identity == owner.identity => None,
-                Ok(found) => Some(format!("node {:?} with data directory {}", found.node, found.data_dir)),
-                Err(_) => Some("somebody who cannot be read".into()),
-            });
-        }
-        let made = serde_json::to_vec(owner).expect("plain fields");
-        match link.transact(&[Operation::Create(paths.owner(), made)]).await {
+        let operation = match link.get(&paths.owner()).await? {
+            None => Operation::Create(paths.owner(), made.clone()),
+            Some(stored) => match by_another(&stored, owner) {
+                None => return Ok(None),
+                Some(_) if owner.takes_over => Operation::Set(paths.owner(), made.clone()),
+                Some(by) => return Ok(Some(by)),
+            },
+        };
+        match link.transact(&[operation]).await {
             Ok(()) | Err(Trouble::Failed { .. }) => {}
             Err(trouble) => return Err(trouble),
         }

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 pub use contents::{Contents, State};
 pub use finding::{Finding, Kind, Repair};
 
+use super::belonging::StoreIdRecord;
 use super::history::catalog::Head;
 use super::keys;
 
@@ -176,6 +177,7 @@ pub fn judge(key: &str, stored: &Stored, around: &Around, contents: &mut Content
         "tokens" => rest::token(it),
         "history" => rest::segment(it),
         keys::HISTORY_HEAD => drop(it.record::<Head>()),
+        keys::STORE_ID => drop(it.record::<StoreIdRecord>()),
         keys::STORE_IMPORT => rest::import(it),
         _ => return Step::Unknown,
     }

@@ -6,6 +6,7 @@ mod contexts;
 pub mod history;
 mod holds;
 mod idempotency;
+mod identity;
 mod jobs;
 mod queue;
 mod retention;

@@ -24,9 +24,10 @@ impl Records {
         Ok(self.get(keys::STORE_IMPORT).await?.map(|found: Versioned<ImportRecord>| found.record))
     }
 
-    /// From now on no server serves the store. Conflict: it is not empty.
+    /// From now on no server serves the store, which has its id already. Conflict: there is more.
     pub async fn begin_import(&self, import: &ImportRecord) -> Result<(), StoreError> {
-        let preconditions = vec![Precondition::NoneUnder(String::new())];
+        let families = keys::FAMILIES.iter().filter(|family| **family != keys::STORE_ID);
+        let preconditions = families.map(|family| Precondition::NoneUnder((*family).to_owned())).collect();
         let writes = vec![put(keys::STORE_IMPORT.to_owned(), import)];
         self.commit("store-import-begin", Commit { preconditions, writes }).await?;
         Ok(())

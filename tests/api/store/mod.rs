@@ -1,5 +1,6 @@
 //! `doyen store`, on what real servers with real jobs have left.
 
+mod belonging;
 mod broken;
 mod damage;
 mod day;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use doyen::adapters::embedded::EmbeddedStore;
 use doyen::core::access::TokenRecord;
+use doyen::core::belonging::StoreIdRecord;
 use doyen::core::callbacks::{Answer, Decision, Took};
 use doyen::core::consistency::{Around, Contents, Finding, Step, Stored, judge};
 use doyen::core::contexts::{Attachment, ContextRecord, ContextState};
@@ -22,7 +23,8 @@ use serde_json::json;
 use super::disk::{Disk, Fault};
 
 /// A life in the order of its commits; every kind is in it.
-const LIFE: [&str; 36] = [
+const LIFE: [&str; 37] = [
+    "store-id",
     "binary-put",
     "context-create",
     "context-attach",
@@ -93,6 +95,7 @@ async fn act(name: &str, store: &Arc<EmbeddedStore>) -> Result<(), StoreError> {
     let records = Records::new(Arc::clone(store) as Arc<dyn MetaStore>);
     let attachment = async || store.get(&keys::attachment("c1")).await.unwrap().unwrap().version;
     match name {
+        "store-id" => records.set_store_id(&StoreIdRecord { id: "s1".into(), made_ms: 1 }).await,
         "binary-put" => {
             let fields =
                 json!({"name": "b", "type": "Wheel", "content": blob(), "uploaded_ms": 1, "principal": "anonymous"});

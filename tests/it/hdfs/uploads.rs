@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use doyen::adapters::blobs::Owned;
 use doyen::runtime::{clock, random};
 use futures::future::{join, join_all};
 use hdfs_native::{Client, ClientBuilder, WriteOptions};
@@ -104,6 +105,9 @@ async fn store_of_another_server_is_refused() {
         refused.contains("store.hdfs.path") && refused.contains("another server (one; this one is two)"),
         "{refused}"
     );
+    store().hand_over("two").await.unwrap();
+    assert_eq!(store().owner().await.unwrap().as_deref(), Some("two"));
+    store().claim("two").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

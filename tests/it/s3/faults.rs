@@ -1,5 +1,6 @@
 //! What is configured wrongly is told in words that help.
 
+use doyen::adapters::blobs::Owned;
 use std::net::TcpListener;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

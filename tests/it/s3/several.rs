@@ -1,5 +1,6 @@
 //! Several stores on one bucket.
 
+use doyen::adapters::blobs::Owned;
 use futures::future::{join, join_all};
 
 use super::*;
@@ -64,7 +65,7 @@ async fn store_of_another_server_is_refused() {
     other.claim("one").await.unwrap();
     match other.claim("two").await {
         Err(OpenBlobsError::Wrong(error)) => {
-            says(&error, &["another server (one; this one is two)", "store.s3.path", "`owner`"])
+            says(&error, &["another server (one; this one is two)", "store.s3.path", "`doyen store adopt`"])
         }
         other => panic!("{other:?}"),
     }

@@ -60,12 +60,18 @@ async fn a_store_belongs_to_the_data_directory_that_came_first() {
         owner: Some(Owner::of(directory.path(), node).unwrap()),
         ..options.clone()
     };
-    drop(open(&of(&first, "a")).await);
+    open(&of(&first, "a")).await.claim().await.unwrap();
     let said = refused(of(&second, "a")).await;
-    assert!(said.contains(&first.path().display().to_string()) && said.contains("/owner"), "{said}");
+    assert!(said.contains(&first.path().display().to_string()) && said.contains("doyen store adopt"), "{said}");
     drop(open(&of(&first, "renamed")).await);
-    bare(&options).await.delete(&format!("{}/owner", options.chroot), None).await.unwrap();
-    open(&of(&second, "a")).await;
+    // Who takes it over looks at it first.
+    let takes = Owner::of(second.path(), "a").unwrap().taking_over();
+    let store = open(&Options { owner: Some(takes), ..options.clone() }).await;
+    assert!(store.owned_by_another().await.unwrap().is_some());
+    drop(open(&of(&first, "a")).await);
+    store.claim().await.unwrap();
+    assert!(refused(of(&first, "a")).await.contains(&second.path().display().to_string()));
+    drop(open(&of(&second, "a")).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
