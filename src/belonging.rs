@@ -123,6 +123,12 @@ impl Opened {
         let found = self.found(false).await?;
         found.judge()?;
         let id = self.take().await?;
+        // The data directory is locked, so no other process of the owner lives.
+        if let Some(owned) = &self.owned
+            && let Err(error) = owned.sweep_uploads().await
+        {
+            tracing::warn!(%error, "could not remove what an earlier process had not finished uploading");
+        }
         let nameless = [Some(&found.directory), found.binaries.as_ref()].into_iter().flatten();
         for one in nameless.filter(|one| one.named.is_none()) {
             tracing::info!(id, metadata = %found.place, "{} belongs to this metadata store now", one.what);

@@ -97,6 +97,15 @@ pub trait Owned: Send + Sync {
     /// # Errors
     /// When it does not answer.
     async fn hand_over(&self, owner: &str) -> Result<(), OpenBlobsError>;
+
+    /// Removes what all uploads left that were not finished, whatever their age: for the one owner of a store, before it uploads, once
+    /// no earlier process of its own can live. What is not removed goes after a day.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn sweep_uploads(&self) -> Result<(), BlobError> {
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -111,6 +120,14 @@ impl Owned for ObjectBinaryStore {
 
     async fn hand_over(&self, owner: &str) -> Result<(), OpenBlobsError> {
         shared::hand_over(&*self.store, owner).await
+    }
+
+    async fn sweep_uploads(&self) -> Result<(), BlobError> {
+        let removed = shared::sweep_uploads(&*self.store, Duration::ZERO).await.map_err(|error| map(&error))?;
+        if removed > 0 {
+            tracing::info!(removed, "removed uploads that an earlier process had not finished");
+        }
+        Ok(())
     }
 }
 
@@ -229,6 +246,13 @@ fn location(sha256: &str) -> Option<Path> {
     is_hash.then(|| Path::from_iter([&sha256[..2], sha256]))
 }
 
+/// An id, and an object of this name that nobody else has.
+fn temporary() -> (String, Path) {
+    let id = random::id();
+    let place = Path::from_iter([TEMPORARY, &id]);
+    (id, place)
+}
+
 fn map(error: &object_store::Error) -> BlobError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(found) = cause {
@@ -246,12 +270,13 @@ fn map(error: &object_store::Error) -> BlobError {
     BlobError::Unavailable(error.to_string())
 }
 
-/// Of a reader of this blob.
-fn map_read(error: &object_store::Error, sha256: &str) -> BlobError {
-    match std::error::Error::source(error).and_then(|source| source.downcast_ref::<hdfs::Fault>()) {
-        Some(fault) if fault.kind == hdfs::Kind::Damaged => {
-            BlobError::Damaged { sha256: sha256.to_owned(), why: fault.to_string() }
-        }
+/// Of a reader of this blob, which is at this place.
+fn map_read(error: &object_store::Error, sha256: &str, place: &str) -> BlobError {
+    let fault = std::error::Error::source(error).and_then(|source| source.downcast_ref::<hdfs::Fault>());
+    let told = |fault: &hdfs::Fault| (sha256.to_owned(), format!("{place}: {fault}"));
+    match fault.map(|fault| (fault.kind, told(fault))) {
+        Some((hdfs::Kind::Damaged, (sha256, why))) => BlobError::Damaged { sha256, why },
+        Some((hdfs::Kind::Unread, (sha256, why))) => BlobError::Unreadable { sha256, why },
         _ => map(error),
     }
 }
@@ -356,8 +381,7 @@ impl Writer {
         self.broken = true;
         self.size += part.len() as u64;
         if self.upload.is_none() {
-            let id = random::id();
-            let temporary = Path::from_iter([TEMPORARY, &id]);
+            let (id, temporary) = temporary();
             let parts = self.store.put_multipart(&temporary).await.map_err(|error| map(&error))?;
             self.upload = Some(Upload { parts, id, temporary });
         }
@@ -483,7 +507,7 @@ impl BinaryStore for ObjectBinaryStore {
             return Ok((stream::empty().boxed(), size));
         }
         let whole = end - begin == size;
-        let name = sha256.to_owned();
+        let (name, at) = (sha256.to_owned(), format!("{}/{place}", self.store));
         let verified = |content| if whole { verified::verified(content, sha256.to_owned(), size) } else { content };
         let options = GetOptions { range: Some((begin..end).into()), ..GetOptions::default() };
         let result = self.store.get_opts(&place, options).await.map_err(|error| match error {
@@ -499,7 +523,10 @@ impl BinaryStore for ObjectBinaryStore {
                 let chunks = ReaderStream::with_capacity(file.take(end - begin), READ_BYTES);
                 Ok((verified(chunks.map_err(|error| map_io(&error, &error)).boxed()), size))
             }
-            _ => Ok((verified(result.into_stream().map_err(move |error| map_read(&error, &name)).boxed()), size)),
+            _ => {
+                let told = move |error| map_read(&error, &name, &at);
+                Ok((verified(result.into_stream().map_err(told).boxed()), size))
+            }
         }
     }
 
@@ -570,6 +597,22 @@ impl BinaryStore for ObjectBinaryStore {
         }
         self.delete(sha256).await?;
         Ok(true)
+    }
+
+    /// Where uploads have their temporary objects, so what a killed process leaves goes with those.
+    async fn probe(&self) -> Result<(), BlobError> {
+        let (id, place) = temporary();
+        let content = Bytes::from(id);
+        let asked = async {
+            self.store.put(&place, content.clone().into()).await?;
+            self.store.get(&place).await?.bytes().await
+        };
+        let found = asked.await;
+        let removed = self.store.delete(&place).await;
+        let found = found.map_err(|error| map(&error))?;
+        removed.map_err(|error| map(&error))?;
+        let differs = || BlobError::Unavailable(format!("{}/{place} was not what had just been written", self.store));
+        if found == content { Ok(()) } else { Err(differs()) }
     }
 }
 

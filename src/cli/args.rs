@@ -453,6 +453,9 @@ pub enum StoreCommand {
         /// Also with contexts that live and jobs that have not ended: without their drivers, as a restart of the machine leaves them
         #[arg(long)]
         as_lost: bool,
+        /// Leave out content that is damaged or cannot be read, and name it; all content is read twice
+        #[arg(long)]
+        without_unreadable: bool,
         #[command(flatten)]
         place: StorePlace,
     },

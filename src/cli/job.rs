@@ -170,8 +170,10 @@ async fn logs(session: &Session, id: &str, follow: bool, attempt: Option<u32>) -
             Ok(Some(chunk)) => write(&chunk)?,
             Ok(None) => return Ok(()),
             Err(_) => {
-                let failure = Failure::new(Exit::Unreachable, "the connection broke; the log goes on");
-                return Err(failure.hint(format!("`doyen job logs {id}` shows it from the beginning")));
+                let failure = Failure::new(Exit::Unreachable, "the log broke off before its end");
+                return Err(failure.hint(format!(
+                    "`doyen job logs {id}` shows it from the beginning; if it breaks off again, the server's log says why"
+                )));
             }
         }
     }

@@ -14,8 +14,8 @@ use super::output::{print, table};
 use super::progress::Progress;
 use crate::core::timestamp;
 use crate::maintenance::{
-    self, CheckOptions, Checked, ExportOptions, FamilyStats, Finding, FormatError, Repaired, Source, Stats, Stores,
-    ToolError,
+    self, BlobError, CheckOptions, Checked, ExportOptions, FamilyStats, Finding, FormatError, Repaired, Source, Stats,
+    Stores, ToolError,
 };
 
 /// Does what the command says, with stores that nobody else uses.
@@ -28,8 +28,9 @@ pub async fn run(json: bool, command: &StoreCommand, stores: &Stores) -> Result<
             check(json, CheckOptions { repair: *repair, content: !no_content }, stores).await
         }
         StoreCommand::Stats { .. } => stats(json, stores).await,
-        StoreCommand::Export { file, as_lost, .. } => {
-            export(json, file, ExportOptions { as_lost: *as_lost }, stores).await
+        StoreCommand::Export { file, as_lost, without_unreadable, .. } => {
+            let options = ExportOptions { as_lost: *as_lost, without_unreadable: *without_unreadable };
+            export(json, file, options, stores).await
         }
         StoreCommand::Import { file, .. } => import(json, file, stores).await,
         // Of that the wiring knows more: src/belonging.rs.
@@ -98,16 +99,12 @@ fn summary(checked: &Checked) -> serde_json::Value {
         checked.findings.iter().map(|(kind, number)| (kind.name().to_owned(), (*number).into())).collect();
     json!({"sound": checked.is_sound(), "entries": checked.entries, "packed-jobs": checked.packed, "blobs": checked.blobs, "blob-bytes": checked.blob_bytes,
         "unreferenced-blobs": checked.unreferenced, "unreferenced-bytes": checked.unreferenced_bytes,
-        "unread-content": checked.unread, "unknown-kinds": checked.unknown, "findings": findings, "repaired": checked.repaired})
+        "unknown-kinds": checked.unknown, "findings": findings, "repaired": checked.repaired})
 }
 
 fn conclude(checked: &Checked, options: CheckOptions) {
     let Checked { entries, packed, blobs, blob_bytes, unreferenced, unreferenced_bytes, .. } = checked;
-    let hashed = match &checked.unread {
-        _ if !options.content => "their content not read",
-        None => "their content verified",
-        Some(_) => "their content verified where it could be read",
-    };
+    let hashed = if options.content { "their content verified" } else { "their content not read" };
     note(format!("read {entries} records, {packed} packed jobs and {blobs} blobs of {blob_bytes} bytes, {hashed}"));
     if *unreferenced > 0 {
         note(format!(
@@ -116,9 +113,6 @@ fn conclude(checked: &Checked, options: CheckOptions) {
     }
     for (family, number) in &checked.unknown {
         note(format!("unknown kind {family}: {number} records, which this version does not judge"));
-    }
-    if let Some(why) = &checked.unread {
-        note(format!("content could not be read: {why}"));
     }
     let (wrong, repaired) = (checked.wrong(), checked.repaired);
     if wrong == 0 {
@@ -204,19 +198,31 @@ async fn export(json: bool, file: &Path, options: ExportOptions, stores: &Stores
     }
     let progress = Progress::bytes(stores.blob_bytes().await.map_err(failure)?, "export".into());
     let counter = progress.counter();
+    let mut left = 0_u64;
+    let mut left_out = |error: &BlobError| {
+        left += 1;
+        note(format!("left out: {error}"));
+    };
     let counts = if to_stdout {
-        maintenance::export(stores, options, BufWriter::new(io::stdout()), &counter).await.map_err(failure)?
+        let out = BufWriter::new(io::stdout());
+        maintenance::export(stores, options, out, &mut left_out, &counter).await.map_err(failure)?
     } else {
         let (aside, out) = Aside::create(file)?;
-        let counts = maintenance::export(stores, options, BufWriter::new(&out), &counter).await.map_err(failure)?;
+        let written = maintenance::export(stores, options, BufWriter::new(&out), &mut left_out, &counter).await;
+        let counts = written.map_err(failure)?;
         aside.publish(&out, file).map_err(|error| failure(ToolError::Output(error)))?;
         counts
     };
     drop(progress);
     if json && !to_stdout {
-        print(&json!({"entries": counts.entries, "blobs": counts.blobs}).to_string())?;
+        print(&json!({"entries": counts.entries, "blobs": counts.blobs, "left-out": left}).to_string())?;
     } else {
         note(format!("exported {} records and {} blobs", counts.entries, counts.blobs));
+    }
+    if left > 0 {
+        note(format!(
+            "left out {left} blobs: `doyen store check` says whose they are, here and where this is imported"
+        ));
     }
     Ok(Exit::Ok)
 }
@@ -269,9 +275,11 @@ fn failure(error: ToolError) -> Failure {
             "no server serves what was imported of it; copy the file again and go on with the import, or begin anew with an empty store",
         ),
         ToolError::Format(_) => Failure::new(Exit::Usage, error.to_string()),
-        ToolError::Blob(crate::maintenance::BlobError::Damaged { .. }) => {
-            told(Exit::Failed, "`doyen store check` says whose it is; delete the file of a blob that nobody needs")
-        }
+        ToolError::Blob(BlobError::Damaged { .. } | BlobError::Unreadable { .. }) => told(
+            Exit::Failed,
+            "`doyen store check` says whose it is; delete the file of a blob that nobody needs, or export all else with \
+             --without-unreadable",
+        ),
         ToolError::Output(broken) if broken.kind() == io::ErrorKind::BrokenPipe => Failure::ReaderGone,
         _ => Failure::new(Exit::Failed, error.to_string()),
     }

@@ -193,6 +193,17 @@ fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
                         again, or ask again with the same Idempotency-Key";
             (S::SERVICE_UNAVAILABLE, "store-unknown", error(text))
         }
+        E::ContentUnreadable { sha256, .. } => {
+            let text = format!(
+                "Blob {sha256} cannot be read: it is damaged where it is stored, or no machine that has it answers. \
+                 The server's log says more"
+            );
+            (S::INTERNAL_SERVER_ERROR, "content-unreadable", error(text))
+        }
+        E::ResultUnreadable { job, .. } => {
+            let text = format!("Job {job} has finished, but its result cannot be read now; ask for /jobs/{job} later");
+            (S::INTERNAL_SERVER_ERROR, "result-unreadable", error(text))
+        }
         E::StorageFull(_) => (S::INSUFFICIENT_STORAGE, "storage-full", error("The storage is full; nothing was kept")),
         E::Internal(_) => {
             let failure = Failure::new("InternalError", "see the server's log");

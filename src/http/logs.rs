@@ -96,7 +96,12 @@ pub async fn get(
         },
     };
     let end = (!follow).then_some(to);
-    let body = Body::from_stream(parts(service, who, Reading { id, attempt, offset: from, end, asked }));
+    // Before the status is sent: what cannot be read is told by it.
+    let first = match most(from, end) {
+        0 => None,
+        most => Some(service.job_log(&who, &id, attempt, from, most).await?),
+    };
+    let body = Body::from_stream(parts(service, who, Reading { id, attempt, offset: from, end, asked, first }));
     let mut response = answer::text(StatusCode::OK, body);
     response.headers_mut().insert(ATTEMPT, attempt.into());
     if range.is_some() && !follow {
@@ -125,20 +130,31 @@ struct Reading {
     /// Where to end; without it, the log is followed.
     end: Option<u64>,
     asked: Option<u32>,
+    /// What was read already.
+    first: Option<LogChunk>,
+}
+
+/// To be read at once, from this offset on.
+fn most(offset: u64, end: Option<u64>) -> u64 {
+    end.map_or(PART_BYTES, |end| end.saturating_sub(offset).min(PART_BYTES))
 }
 
 /// The log from the offset to the end; when it is followed and no attempt was asked for, also those of the attempts after it.
 fn parts(service: Service, who: Principal, reading: Reading) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
-    let Reading { id, mut attempt, mut offset, end, asked } = reading;
+    let Reading { id, mut attempt, mut offset, end, asked, mut first } = reading;
     async_stream::stream! {
         let mut new = false;
         loop {
-            let most = end.map_or(PART_BYTES, |end| end.saturating_sub(offset).min(PART_BYTES));
+            let most = most(offset, end);
             if most == 0 {
                 return;
             }
+            let chunk = match first.take() {
+                Some(chunk) => Ok(chunk),
+                None => service.job_log(&who, &id, attempt, offset, most).await,
+            };
             let LogChunk { bytes, next_offset, size_bytes, over, followed } =
-                match service.job_log(&who, &id, attempt, offset, most).await {
+                match chunk {
                     Ok(chunk) => chunk,
                     Err(error) => {
                         yield Err(std::io::Error::other(error));

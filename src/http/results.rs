@@ -20,7 +20,7 @@ use crate::service::{JobView, ResultContent, Service, ServiceError};
 pub async fn job(service: &Service, view: JobView) -> Result<Response, HttpError> {
     let job = Job::from(&view.record).at(&view.record, service.position(&view.record));
     let before = serde_json::to_string(&job).expect("plain data");
-    with_result(service, StatusCode::OK, &before, &view.result).await
+    Ok(with_result(service, &view.record.id, &before, &view.result).await?)
 }
 
 /// What a sync POST answers at the job's end.
@@ -30,7 +30,9 @@ pub async fn sync_answer(service: &Service, view: JobView) -> Result<Response, H
         (Some(failure), _) => Ok(answer::raw_json(StatusCode::OK, failed_job(id, failure))),
         (None, JobState::Finished) => {
             let before = serde_json::json!({"jobId": id}).to_string();
-            with_result(service, StatusCode::OK, &before, &view.result).await
+            let answer = with_result(service, id, &before, &view.result).await;
+            // The request was carried out: to say that the store is unavailable would have it repeated.
+            answer.map_err(|error| ServiceError::ResultUnreadable { job: id.clone(), why: error.to_string() }.into())
         }
         (None, state) => Err(ServiceError::Internal(format!("job {id} ended as {state:?} without a reason")).into()),
     }
@@ -39,16 +41,17 @@ pub async fn sync_answer(service: &Service, view: JobView) -> Result<Response, H
 /// A JSON object with `result` added to it.
 async fn with_result(
     service: &Service,
-    status: StatusCode,
+    job: &str,
     object: &str,
     result: &ResultContent,
-) -> Result<Response, HttpError> {
+) -> Result<Response, ServiceError> {
+    let status = StatusCode::OK;
     let open = object.strip_suffix('}').expect("it is an object");
     match result {
         ResultContent::None => Ok(answer::raw_json(status, object.to_owned())),
         ResultContent::Inline(json) => Ok(answer::raw_json(status, format!("{open},\"result\":{json}}}"))),
         ResultContent::Blob(blob) => {
-            let content = service.read_blob(blob, 0, None).await?;
+            let content = service.read_blob(job, blob, 0, None).await?;
             let text = |text: String| futures::stream::iter([Ok(Bytes::from(text))]);
             let body = text(format!("{open},\"result\":")).chain(content).chain(text("}".into()));
             Ok(answer::raw_json(status, Body::from_stream(body)))
@@ -80,7 +83,7 @@ pub async fn get(
         ResultContent::Blob(blob) => {
             let BlobRef { sha256, size_bytes } = blob.clone();
             let mut response = ranged(&headers, size_bytes, |from, to| async move {
-                Ok(Body::from_stream(service.read_blob(&blob, from, Some(to - from)).await?))
+                Ok(Body::from_stream(service.read_blob(&id, &blob, from, Some(to - from)).await?))
             })
             .await?;
             response.headers_mut().insert("repr-digest", repr_digest(&sha256));

@@ -16,9 +16,6 @@ use crate::core::keys;
 use crate::jobs::StoreError;
 use crate::ports::{BlobError, BlobReader, Entry};
 
-/// Blobs, one after the other: then the store is away.
-const MOST_UNREAD: usize = 5;
-
 #[derive(Debug, Clone, Copy)]
 pub struct CheckOptions {
     /// Repair what can be.
@@ -54,8 +51,6 @@ pub struct Checked {
     pub repaired: u64,
     /// Findings that would be repaired with `repair`.
     pub repairable: u64,
-    /// Why the first content that could not be read was not.
-    pub unread: Option<String>,
 }
 
 impl Checked {
@@ -109,44 +104,27 @@ pub async fn check(
 impl Checker<'_> {
     /// Blobs that are damaged or cannot be read, and why.
     async fn contents(&mut self, progress: Progress<'_>) -> Result<Vec<(String, Kind, String)>, ToolError> {
-        let (mut damaged, mut in_a_row) = (Vec::new(), 0);
+        let mut damaged = Vec::new();
         let mut blobs = self.stores.all_blobs();
         while let Some(blob) = blobs.try_next().await? {
             self.contents.add(&blob.sha256, blob.size_bytes);
             if !self.options.content {
                 continue;
             }
-            match self.verify(&blob.sha256, blob.size_bytes, progress).await {
-                Ok(()) => in_a_row = 0,
+            match verify(self.stores, &blob.sha256, blob.size_bytes, progress).await {
+                Ok(()) => {}
                 Err(BlobError::Damaged { why, .. }) => {
-                    self.contents.set(&blob.sha256, State::Damaged);
+                    self.contents.set_damaged(&blob.sha256);
                     damaged.push((blob.sha256, Kind::DamagedContent, why));
                 }
-                // Of content whose replicas are damaged, HDFS says what it says of DataNodes that are away.
-                Err(BlobError::Unavailable(why)) if in_a_row < MOST_UNREAD => {
-                    in_a_row += 1;
-                    self.checked.unread.get_or_insert_with(|| why.clone());
-                    self.contents.set(&blob.sha256, State::Unread);
-                    damaged.push((blob.sha256, Kind::UnreadContent, why));
+                Err(error) => {
+                    let why = self.stores.unreadable(error).await?;
+                    self.contents.set_unreadable(&blob.sha256, why.clone());
+                    damaged.push((blob.sha256, Kind::UnreadableContent, why));
                 }
-                Err(error) => return Err(error.into()),
             }
         }
         Ok(damaged)
-    }
-
-    async fn verify(&self, sha256: &str, size_bytes: u64, progress: Progress<'_>) -> Result<(), BlobError> {
-        if size_bytes == 0 {
-            // Nothing is read of what is empty, so nothing would be noticed.
-            let why = || format!("it is empty, and {sha256} is not the hash of that");
-            let damaged = || BlobError::Damaged { sha256: sha256.to_owned(), why: why() };
-            return if sha256 == EMPTY { Ok(()) } else { Err(damaged()) };
-        }
-        let (mut content, _): (BlobReader, u64) = self.stores.blobs.read(sha256, 0, None).await?;
-        while let Some(chunk) = content.next().await.transpose()? {
-            progress(chunk.len() as u64);
-        }
-        Ok(())
     }
 
     async fn entry(&mut self, entry: Entry) -> Result<(), ToolError> {
@@ -161,9 +139,9 @@ impl Checker<'_> {
 
     /// Each job of a segment, as if it stood where it stood before.
     async fn packed(&mut self, key: &str, segment: Segment) -> Result<(), ToolError> {
-        // What is missing, or was not to be read, is told with its manifest.
+        // What is missing is told with its manifest.
         let BlobRef { sha256, size_bytes } = &segment.manifest.segment;
-        if matches!(self.contents.refer(sha256, *size_bytes), State::Missing | State::Unread) {
+        if self.contents.refer(sha256, *size_bytes) == State::Missing {
             return Ok(());
         }
         let bundles = match self.stores.segments().bundles(&segment).await {
@@ -172,6 +150,15 @@ impl Checker<'_> {
                 let (key, wrong) = (key.to_owned(), format!("its segment cannot be read: {cause}"));
                 let means = "the old jobs in it are no longer found";
                 return self.told(&Finding { kind: Kind::Unreadable, key, wrong, means, repair: None }).await;
+            }
+            // Told with its manifest.
+            Err(StoreError::Unavailable(_)) if self.contents.unreadable(&segment.manifest.segment.sha256).is_some() => {
+                return Ok(());
+            }
+            Err(StoreError::Unavailable(cause)) if self.stores.is_there().await => {
+                let (key, wrong) = (key.to_owned(), format!("its segment cannot be read: {cause}"));
+                let means = "the old jobs in it are not found";
+                return self.told(&Finding { kind: Kind::UnreadableContent, key, wrong, means, repair: None }).await;
             }
             Err(error) => return Err(error.into()),
         };
@@ -229,6 +216,26 @@ impl Checker<'_> {
         self.checked.repaired += u64::from(repaired == Repaired::Yes);
         (self.tell)(finding, repaired).map_err(ToolError::Output)
     }
+}
+
+/// Reads all of a blob.
+pub(super) async fn verify(
+    stores: &Stores,
+    sha256: &str,
+    size_bytes: u64,
+    progress: Progress<'_>,
+) -> Result<(), BlobError> {
+    if size_bytes == 0 {
+        // Nothing is read of what is empty, so nothing would be noticed.
+        let why = || format!("it is empty, and {sha256} is not the hash of that");
+        let damaged = || BlobError::Damaged { sha256: sha256.to_owned(), why: why() };
+        return if sha256 == EMPTY { Ok(()) } else { Err(damaged()) };
+    }
+    let (mut content, _): (BlobReader, u64) = stores.blobs.read(sha256, 0, None).await?;
+    while let Some(chunk) = content.next().await.transpose()? {
+        progress(chunk.len() as u64);
+    }
+    Ok(())
 }
 
 /// SHA-256 of nothing.

@@ -6,27 +6,31 @@ use std::io::Write;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 
+use super::check::verify;
 use super::frames::{Counts, FrameWriter, Header};
 use super::{Progress, Stores, ToolError};
 use crate::core::contexts::ContextRecord;
 use crate::core::keys;
-use crate::ports::Entry;
+use crate::ports::{BlobError, Entry};
 use crate::runtime::{clock, random};
 
 #[derive(Debug, Clone, Copy)]
 pub struct ExportOptions {
     /// Export contexts that live and jobs that have not ended, without their drivers: as a restart of the machine leaves them.
     pub as_lost: bool,
+    /// Leave out content that is damaged or cannot be read. All content is read twice.
+    pub without_unreadable: bool,
 }
 
-/// Answers how much was written.
+/// Answers how much was written; `left_out` is told of each blob that was not, and why.
 ///
 /// # Errors
-/// When contexts live, content is damaged, or something cannot be read or written. What was written then is cut.
+/// When contexts live, content is damaged and may not be left out, or something cannot be read or written. What was written then is cut.
 pub async fn export(
     stores: &Stores,
     options: ExportOptions,
     out: impl Write,
+    left_out: &mut (dyn FnMut(&BlobError) + Send),
     progress: Progress<'_>,
 ) -> Result<Counts, ToolError> {
     let records = stores.records();
@@ -41,7 +45,7 @@ pub async fn export(
     }
     let header = Header::new(random::id(), clock::unix_ms(), &stores.meta_place, &stores.blobs_place);
     let mut writer = FrameWriter::new(out, &header).map_err(ToolError::Output)?;
-    blobs(stores, &mut writer, progress).await?;
+    blobs(stores, options, &mut writer, left_out, progress).await?;
     // Which store it is, is no part of what is in it.
     let mut entries = stores.entries().try_filter(|entry| ready(entry.key != keys::STORE_ID));
     while let Some(entry) = entries.try_next().await? {
@@ -51,9 +55,26 @@ pub async fn export(
 }
 
 /// All of them: what no record of this version refers to may be of a later one.
-async fn blobs(stores: &Stores, writer: &mut FrameWriter<impl Write>, progress: Progress<'_>) -> Result<(), ToolError> {
+async fn blobs(
+    stores: &Stores,
+    options: ExportOptions,
+    writer: &mut FrameWriter<impl Write>,
+    left_out: &mut (dyn FnMut(&BlobError) + Send),
+    progress: Progress<'_>,
+) -> Result<(), ToolError> {
     let mut all = stores.all_blobs();
     while let Some(blob) = all.try_next().await? {
+        // Before its first byte is written: a file cannot be taken back, least of all a pipe.
+        if options.without_unreadable
+            && let Err(error) = verify(stores, &blob.sha256, blob.size_bytes, &|_| {}).await
+        {
+            if !matches!(error, BlobError::Damaged { .. }) {
+                stores.unreadable(error.clone()).await?;
+            }
+            left_out(&error);
+            progress(blob.size_bytes);
+            continue;
+        }
         let (mut content, size_bytes) = stores.blobs.read(&blob.sha256, 0, None).await?;
         writer.blob(&blob.sha256, size_bytes).map_err(ToolError::Output)?;
         while let Some(chunk) = content.next().await.transpose()? {

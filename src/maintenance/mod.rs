@@ -138,6 +138,19 @@ impl Stores {
         paged(BLOBS, |blob: &BlobInfo| &blob.sha256, async |after| self.blobs.list(after, BLOBS).await)
     }
 
+    /// Why this content cannot be read, of a store that gives other content; an error that is about the whole store stays one.
+    async fn unreadable(&self, error: BlobError) -> Result<String, BlobError> {
+        let BlobError::Unreadable { why, .. } = error else { return Err(error) };
+        match self.blobs.probe().await {
+            Ok(()) | Err(BlobError::Full(_)) => Ok(why),
+            Err(away) => Err(away),
+        }
+    }
+
+    async fn is_there(&self) -> bool {
+        matches!(self.blobs.probe().await, Ok(()) | Err(BlobError::Full(_)))
+    }
+
     /// Bytes of all blobs, for progress.
     ///
     /// # Errors

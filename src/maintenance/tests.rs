@@ -40,7 +40,9 @@ async fn content(stores: &Stores) -> Vec<(String, Bytes)> {
 /// Its export, in a file of this directory.
 async fn exported(stores: &Stores, directory: &Path) -> std::path::PathBuf {
     let mut bytes = Vec::new();
-    export(stores, ExportOptions { as_lost: false }, &mut bytes, NO_PROGRESS).await.unwrap();
+    export(stores, ExportOptions { as_lost: false, without_unreadable: false }, &mut bytes, &mut |_| {}, NO_PROGRESS)
+        .await
+        .unwrap();
     let file = directory.join("file");
     std::fs::write(&file, bytes).unwrap();
     file

@@ -19,6 +19,9 @@ pub enum BlobError {
         "blob {sha256} is damaged where it is stored: {why}; upload it again, and look at what else is damaged there"
     )]
     Damaged { sha256: String, why: String },
+    /// No replica of it could be read although the store answers: damaged, or where it is away.
+    #[error("blob {sha256} cannot be read where it is stored: {why}")]
+    Unreadable { sha256: String, why: String },
     #[error("the binary store is full: {0}")]
     Full(String),
     #[error("the binary store is unavailable: {0}")]
@@ -74,4 +77,10 @@ pub trait BinaryStore: Send + Sync + 'static {
     /// Deletes the blob unless it was uploaded or refreshed since it had this stamp; no upload comes in between the
     /// look and the deletion. True when it was deleted.
     async fn delete_unchanged(&self, sha256: &str, stamp: Stamp) -> Result<bool, BlobError>;
+
+    /// Whether the store takes content and gives it back: something small is written, which is no blob, read and removed. A store
+    /// that takes content whenever it is there need do nothing.
+    async fn probe(&self) -> Result<(), BlobError> {
+        Ok(())
+    }
 }

@@ -142,6 +142,12 @@ pub enum ServiceError {
     /// What was asked may have been done, or may be yet.
     #[error("no answer from the store: {0}")]
     StoreUnknown(String),
+    /// The store answers; this content of it is damaged, or whoever has it does not answer.
+    #[error("blob {sha256} cannot be read where it is stored: {why}")]
+    ContentUnreadable { sha256: String, why: String },
+    /// Of a job that has finished, whose result was to be the answer.
+    #[error("the result of job {job} cannot be read: {why}")]
+    ResultUnreadable { job: String, why: String },
     #[error("storage is full: {0}")]
     StorageFull(String),
     #[error("{0}")]
@@ -167,9 +173,11 @@ impl From<BlobError> for ServiceError {
         match error {
             BlobError::Full(why) => Self::StorageFull(why),
             BlobError::Unavailable(why) => Self::FilesUnavailable { store: "store of binaries", why },
-            BlobError::NotFound(_) | BlobError::WrongHash { .. } | BlobError::Damaged { .. } => {
-                Self::Internal(error.to_string())
+            BlobError::Unreadable { .. } => {
+                Self::FilesUnavailable { store: "store of binaries", why: error.to_string() }
             }
+            BlobError::Damaged { sha256, why } => Self::ContentUnreadable { sha256, why },
+            BlobError::NotFound(_) | BlobError::WrongHash { .. } => Self::Internal(error.to_string()),
         }
     }
 }

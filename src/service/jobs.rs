@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::oneshot;
 
 use super::{Permission, Principal, Service, ServiceError};
@@ -12,7 +13,7 @@ use crate::core::job_logs::{self, Place};
 use crate::core::jobs::{JobRecord, JobState, ResultPlace};
 use crate::jobs::Ended;
 use crate::jobs::context::{ContextMessage, KillAnswer};
-use crate::ports::BlobReader;
+use crate::ports::{BlobError, BlobReader};
 
 /// How long a kill waits for the driver's word that the job's processes are gone.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
@@ -205,8 +206,15 @@ impl Service {
             Some(Place::Nothing) => return Ok(LogChunk { size_bytes: 0, over: true, followed, ..none }),
             Some(Place::Kept(log)) => log,
         };
-        let (reader, size_bytes) = self.blobs.read(&log.sha256, offset.min(log.size_bytes), Some(max_bytes)).await?;
-        let bytes = collect(reader).await?;
+        let read = async {
+            let (reader, size_bytes) =
+                self.blobs.read(&log.sha256, offset.min(log.size_bytes), Some(max_bytes)).await?;
+            Ok((collect(reader).await?, size_bytes))
+        };
+        let (bytes, size_bytes) = match read.await {
+            Ok(read) => read,
+            Err(error) => return Err(self.unread(id, &log.sha256, error).await),
+        };
         let next_offset = offset + bytes.len() as u64;
         Ok(LogChunk { bytes, next_offset, size_bytes, over: true, followed })
     }
@@ -219,19 +227,45 @@ impl Service {
         tokio::time::timeout(LOG_PATIENCE, answer).await.ok()?.ok().filter(|part| part.found)
     }
 
-    /// Streams content that a result refers to.
+    /// Streams content that the result of this job refers to. Its beginning is read before, so that what cannot be read is
+    /// told instead of it.
     pub async fn read_blob(
         &self,
+        job: &str,
         blob: &BlobRef,
         offset: u64,
         length: Option<u64>,
     ) -> Result<BlobReader, ServiceError> {
-        Ok(self.blobs.read(&blob.sha256, offset, length).await?.0)
+        let begin = async {
+            let mut content = self.blobs.read(&blob.sha256, offset, length).await?.0;
+            Ok((content.next().await.transpose()?, content))
+        };
+        let (first, rest) = match begin.await {
+            Ok(begun) => begun,
+            Err(error) => return Err(self.unread(job, &blob.sha256, error).await),
+        };
+        let (job, sha256) = (job.to_owned(), blob.sha256.clone());
+        let rest = rest.inspect_err(move |error| tell_unread(&job, &sha256, error));
+        Ok(stream::iter(first.map(Ok)).chain(rest).boxed())
+    }
+
+    /// What is answered instead of content of this job that cannot be read.
+    async fn unread(&self, job: &str, sha256: &str, error: BlobError) -> ServiceError {
+        tell_unread(job, sha256, &error);
+        match error {
+            BlobError::Unreadable { sha256, why } if self.binaries.is_there(&*self.blobs).await => {
+                ServiceError::ContentUnreadable { sha256, why }
+            }
+            error => error.into(),
+        }
     }
 }
 
-async fn collect(mut reader: BlobReader) -> Result<Vec<u8>, ServiceError> {
-    use futures::StreamExt;
+fn tell_unread(job: &str, sha256: &str, error: &BlobError) {
+    tracing::error!(job, blob = sha256, %error, "the result or log of a job cannot be read");
+}
+
+async fn collect(mut reader: BlobReader) -> Result<Vec<u8>, BlobError> {
     let mut all = Vec::new();
     while let Some(part) = reader.next().await {
         all.extend_from_slice(&part?);

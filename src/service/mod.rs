@@ -184,10 +184,13 @@ impl Service {
         self.records.segments().map(|segments| &segments.counts)
     }
 
-    /// Where there is no room, retention may make some.
+    /// Where there is no room, retention may make some. What fails for whatever is about the store has that looked at.
     fn wake_retention_if_full<T>(&self, stored: Result<T, BlobError>) -> Result<T, ServiceError> {
         if let Err(BlobError::Full(_)) = &stored {
             self.retention.wake();
+        }
+        if let Err(BlobError::Full(_) | BlobError::Unavailable(_)) = &stored {
+            self.binaries.write_failed();
         }
         Ok(stored?)
     }

@@ -10,12 +10,12 @@ use crate::stores::{CALM, Stores, hdfs, is_refused, noted_once, recovers, says_w
 
 const MIB: usize = 1024 * 1024;
 
-async fn upload(server: &Server, name: &str) -> Reply {
+pub async fn upload(server: &Server, name: &str) -> Reply {
     server.upload(name, WHEEL, jobs_variant(name)).await
 }
 
 /// Content that HDFS has not seen is taken again.
-async fn takes_uploads(server: &Server) {
+pub async fn takes_uploads(server: &Server) {
     let number = std::sync::atomic::AtomicU32::new(0);
     let next = || format!("again-{}", number.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
     eventually("an upload", || async { upload(server, &next()).await.status == 201 }).await;
@@ -119,6 +119,7 @@ async fn hdfs_is_full() {
     admin(&["-setSpaceQuota", "1m", &stores.path]);
     let full = upload(&server, "late").await;
     assert_eq!((full.status, full.header("doyen-error")), (507, "storage-full"), "{}", full.text());
+    says_what_is_away(&server, "binaries").await;
     gate.open();
     admin(&["-clrSpaceQuota", &stores.path]);
     recovers(&server, &job).await;
@@ -136,6 +137,7 @@ async fn hdfs_is_in_safe_mode() {
     admin(&["-safemode", "enter"]);
     let path = format!("/v1/jobs/{large}/result");
     let (refused, result) = tokio::join!(upload(&server, "late"), server.get(&path));
+    says_what_is_away(&server, "binaries").await;
     gate.open();
     admin(&["-safemode", "leave"]);
     is_refused(&refused, &["store-unavailable"]);

@@ -13,4 +13,5 @@ mod s3;
 mod servers;
 mod starts;
 mod stores;
+mod unread;
 mod wrong;

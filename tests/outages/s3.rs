@@ -130,7 +130,11 @@ async fn server_does_not_start_over_a_bucket_that_it_may_not_use() {
     // The bucket is that of the first who comes.
     let server = start(place(), &settings);
     let said = tokio::task::block_in_place(|| refused(&place()));
-    assert!(said.contains("another server") && said.contains("store.s3.path"), "{said}");
+    assert!(
+        said.contains("in the bucket binaries of S3 belongs to the metadata store")
+            && said.contains("doyen store adopt"),
+        "{said}"
+    );
     server.signal(Signal::INT);
     server.end().await;
 }

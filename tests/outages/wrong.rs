@@ -119,14 +119,14 @@ async fn stores_of_another_server_are_left_alone() {
     let place = Place::new();
     let settings = ours.settings();
     let chroot = format!("zookeeper.chroot={:?}", theirs.path);
-    ends(&place, &with(&settings, &[&chroot]), 64, &["is that of node", "choose another `zookeeper.chroot`", "/owner"]);
-    let path = format!("store.hdfs.path={:?}", theirs.path);
     ends(
         &place,
-        &with(&settings, &[&path]),
-        69,
-        &["holds the binaries of another server", "store.hdfs.path", "`owner`"],
+        &with(&settings, &[&chroot]),
+        64,
+        &["is that of node", "choose another `zookeeper.chroot`", "doyen store adopt"],
     );
+    let path = format!("store.hdfs.path={:?}", theirs.path);
+    ends(&place, &with(&settings, &[&path]), 64, &["in HDFS belongs to the metadata store", "doyen store adopt"]);
 }
 
 /// A server's key and certificate, and who has issued it, in these files.

@@ -103,6 +103,13 @@ impl Hdfs {
         self.namenode.stop()
     }
 
+    /// The first one, until what is returned is dropped, also by a test that fails.
+    pub fn freeze_datanode(&self) -> FrozenDataNode<'_> {
+        // It thaws it by itself, as the lock is not held until then.
+        std::mem::forget(self.datanodes.lock().unwrap()[0].as_ref().expect("runs").stop());
+        FrozenDataNode(self)
+    }
+
     pub fn kill_datanode(&self) {
         self.kill(0);
     }
@@ -132,6 +139,16 @@ impl Hdfs {
     /// `hdfs dfsadmin`.
     pub fn admin(&self, arguments: &[&str]) {
         self.hadoop.run("org.apache.hadoop.hdfs.tools.DFSAdmin", &words(arguments));
+    }
+}
+
+pub struct FrozenDataNode<'a>(&'a Hdfs);
+
+impl Drop for FrozenDataNode<'_> {
+    fn drop(&mut self) {
+        if let Some(datanode) = &self.0.datanodes.lock().unwrap()[0] {
+            datanode.thaw();
+        }
     }
 }
 

@@ -96,13 +96,7 @@ async fn put_back(store: &dyn ObjectStore, aside: &Path, place: &Path) -> Result
 
 /// Removes what uploads left there that were broken off, and puts back what deletions did: how many of both.
 pub(super) async fn sweep(store: &dyn ObjectStore) -> Result<(usize, usize)> {
-    let (mut removed, mut returned) = (0, 0);
-    for name in names(store, TEMPORARY).await? {
-        if age(&name).is_some_and(|age| age > UPLOADS_END) {
-            ignore_missing(store.delete(&Path::from_iter([TEMPORARY, &name])).await)?;
-            removed += 1;
-        }
-    }
+    let (removed, mut returned) = (sweep_uploads(store, UPLOADS_END).await?, 0);
     for name in names(store, ASIDE).await? {
         let Some((id, place)) = name.split_once('.').and_then(|(id, hash)| Some((id, location(hash)?))) else {
             continue;
@@ -113,6 +107,18 @@ pub(super) async fn sweep(store: &dyn ObjectStore) -> Result<(usize, usize)> {
         }
     }
     Ok((removed, returned))
+}
+
+/// Removes what uploads left there that began so long ago, or longer: how many.
+pub(super) async fn sweep_uploads(store: &dyn ObjectStore, older: Duration) -> Result<usize> {
+    let mut removed = 0;
+    for name in names(store, TEMPORARY).await? {
+        if age(&name).is_some_and(|age| age >= older) {
+            ignore_missing(store.delete(&Path::from_iter([TEMPORARY, &name])).await)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
 }
 
 fn ignore_missing(result: Result<()>) -> Result<()> {

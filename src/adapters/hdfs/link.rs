@@ -122,12 +122,18 @@ impl Link {
 
     /// What is begun already, within the deadline.
     pub(super) async fn bounded<T>(&self, what: &'static str, work: impl Future<Output = T>) -> Result<T> {
-        let generation = self.current().generation;
         let permitted = async {
             let _permit = self.permits.acquire().await;
             work.await
         };
-        timeout(self.settings.deadline, permitted).await.map_err(|_| {
+        self.within_deadline(what, permitted).await
+    }
+
+    /// Several calls that have one deadline together. Each takes a permit of its own: who held one while waiting for the next
+    /// could wait for others that do the same.
+    pub(super) async fn within_deadline<T>(&self, what: &'static str, work: impl Future<Output = T>) -> Result<T> {
+        let generation = self.current().generation;
+        timeout(self.settings.deadline, work).await.map_err(|_| {
             self.renew(generation);
             generic(Fault::deadline(&self.settings, what))
         })

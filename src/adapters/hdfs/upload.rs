@@ -22,6 +22,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 /// For an answer that may be on its way; after it, the question is repeated.
 const ANSWER: Duration = Duration::from_millis(10);
 const LAST_PAUSE: Duration = Duration::from_millis(250);
+/// What HDFS did not do when writing fails.
+const WRITE: &str = "take a part of a file";
 
 #[derive(Debug)]
 pub(super) struct Upload {
@@ -60,16 +62,23 @@ async fn create(link: &Link, path: &str) -> Result<FileWriter> {
 
 impl Open {
     async fn write(&mut self, link: &Link, path: &str, bytes: Bytes) -> Result<()> {
-        let what = "take a part of a file";
+        // In boxes: the client's futures are so large that some of them within each other overflow a thread's stack.
+        // A DataNode that hangs fails each beginning after a third of the deadline: all of them together have one.
+        link.within_deadline(WRITE, Box::pin(self.write_somewhere(link, path, bytes))).await?
+    }
+
+    async fn write_somewhere(&mut self, link: &Link, path: &str, bytes: Bytes) -> Result<()> {
         let mut beginnings = if self.size == 0 { BEGINNINGS } else { 1 };
         loop {
             beginnings -= 1;
-            let Err(error) = link.bounded(what, self.writer.write_bytes(bytes.clone())).await? else { break };
+            let Err(error) = link.bounded(WRITE, Box::pin(self.writer.write_bytes(bytes.clone()))).await? else {
+                break;
+            };
             if beginnings == 0 || !is_away(&error) {
-                return Err(link.fault(what, error));
+                return Err(link.fault(WRITE, error));
             }
             // The client does not ask for other DataNodes, and the NameNode takes a dead one for alive for ten minutes.
-            self.writer = create(link, path).await?;
+            self.writer = Box::pin(create(link, path)).await?;
         }
         self.size += bytes.len();
         Ok(())
@@ -113,7 +122,8 @@ impl MultipartUpload for Upload {
 
 /// The NameNode takes a file as complete once a DataNode has told it of the last block, which is some milliseconds after the
 /// client heard of it; the client, if it asks too early, asks again only after 500 ms. So this looks by itself whether the
-/// NameNode has heard the client's question (then it knows the size), and has it asked again, sooner.
+/// NameNode has heard the client's question (then it knows the size), and has it asked again, sooner. A question that was
+/// granted while it was given up leaves the client's writer open for good, which it warns of (`runtime/logging.rs` leaves that out).
 async fn close(link: &Link, open: Open, path: &str) -> Result<()> {
     let Open { mut writer, size } = open;
     let mut pause = FIRST_PAUSE;

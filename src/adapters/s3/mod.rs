@@ -93,6 +93,11 @@ impl Owned for S3BinaryStore {
         if found == owner {
             return Ok(());
         }
+        // The name of a metadata store, or what earlier versions wrote.
+        if !found.starts_with('{') && !found.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            let found: String = found.chars().take(64).collect();
+            return Err(opening(Fault::foreign(link.settings(), &format!("the object `{OWNER}` is {found:?}"))));
+        }
         let why = format!(
             "{} holds the binaries of another server ({found}; this one is {owner}), which would delete this one's as unused: \
              give each server a path of its own with store.s3.path; if the other is gone for good, take them over with \

@@ -9,19 +9,23 @@ pub enum State {
     Whole,
     Damaged,
     /// It could not be read.
-    Unread,
+    Unreadable,
     Missing,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Content {
     size_bytes: u64,
-    state: State,
+    damaged: bool,
     referenced: bool,
 }
 
 #[derive(Debug, Default)]
-pub struct Contents(HashMap<[u8; 32], Content>);
+pub struct Contents {
+    all: HashMap<[u8; 32], Content>,
+    /// What could not be read, and why.
+    unreadable: HashMap<[u8; 32], String>,
+}
 
 /// `None` for what is no hash: no content has such a name.
 fn parse(sha256: &str) -> Option<[u8; 32]> {
@@ -39,29 +43,45 @@ fn parse(sha256: &str) -> Option<[u8; 32]> {
 impl Contents {
     pub fn add(&mut self, sha256: &str, size_bytes: u64) {
         if let Some(hash) = parse(sha256) {
-            self.0.insert(hash, Content { size_bytes, state: State::Whole, referenced: false });
+            self.all.insert(hash, Content { size_bytes, damaged: false, referenced: false });
         }
     }
 
-    pub fn set(&mut self, sha256: &str, state: State) {
-        if let Some(content) = parse(sha256).and_then(|hash| self.0.get_mut(&hash)) {
-            content.state = state;
+    pub fn set_damaged(&mut self, sha256: &str) {
+        if let Some(content) = parse(sha256).and_then(|hash| self.all.get_mut(&hash)) {
+            content.damaged = true;
         }
+    }
+
+    pub fn set_unreadable(&mut self, sha256: &str, why: String) {
+        if let Some(hash) = parse(sha256) {
+            self.unreadable.insert(hash, why);
+        }
+    }
+
+    /// Why it could not be read.
+    pub fn unreadable(&self, sha256: &str) -> Option<&str> {
+        self.unreadable.get(&parse(sha256)?).map(String::as_str)
     }
 
     /// Notes that something refers to it, as so large.
     pub fn refer(&mut self, sha256: &str, size_bytes: u64) -> State {
-        match parse(sha256).and_then(|hash| self.0.get_mut(&hash)) {
+        match parse(sha256).and_then(|hash| self.all.get_mut(&hash)) {
             None => State::Missing,
             Some(content) => {
                 content.referenced = true;
-                if content.size_bytes == size_bytes { content.state } else { State::Damaged }
+                let is_unreadable = parse(sha256).is_some_and(|hash| self.unreadable.contains_key(&hash));
+                match content.damaged || content.size_bytes != size_bytes {
+                    true => State::Damaged,
+                    false if is_unreadable => State::Unreadable,
+                    false => State::Whole,
+                }
             }
         }
     }
 
     pub fn is_referenced(&self, sha256: &str) -> bool {
-        parse(sha256).and_then(|hash| self.0.get(&hash)).is_some_and(|content| content.referenced)
+        parse(sha256).and_then(|hash| self.all.get(&hash)).is_some_and(|content| content.referenced)
     }
 
     /// Number and bytes.
@@ -75,7 +95,7 @@ impl Contents {
     }
 
     fn sum(&self, which: impl Fn(&Content) -> bool) -> (u64, u64) {
-        let those = self.0.values().filter(|content| which(content));
+        let those = self.all.values().filter(|content| which(content));
         those.fold((0, 0), |(number, bytes), content| (number + 1, bytes + content.size_bytes))
     }
 }
@@ -102,10 +122,14 @@ mod tests {
         contents.add(&other, 7);
         assert_eq!(contents.refer(&one, 5), State::Whole);
         assert_eq!(contents.refer(&one, 6), State::Damaged);
-        for state in [State::Unread, State::Damaged] {
-            contents.set(&one, state);
-            assert_eq!(contents.refer(&one, 5), state);
-        }
+        contents.set_damaged(&one);
+        assert_eq!(contents.refer(&one, 5), State::Damaged);
+        contents.set_unreadable(&other, "away".into());
+        assert_eq!((contents.refer(&other, 7), contents.unreadable(&other)), (State::Unreadable, Some("away")));
+        let mut contents = Contents::default();
+        contents.add(&one, 5);
+        contents.add(&other, 7);
+        contents.refer(&one, 5);
         assert_eq!((contents.total(), contents.unreferenced()), ((2, 12), (1, 7)));
         assert!(contents.is_referenced(&one) && !contents.is_referenced(&other));
     }

@@ -19,8 +19,8 @@ pub enum Kind {
     MissingContent,
     /// Content that is not what was uploaded.
     DamagedContent,
-    /// Content that could not be read: damaged, perhaps, or where it cannot be reached.
-    UnreadContent,
+    /// Content that could not be read, though other content could.
+    UnreadableContent,
     /// An import that did not come to its end.
     HalfImported,
 }
@@ -35,7 +35,7 @@ impl Kind {
         Self::Orphan,
         Self::MissingContent,
         Self::DamagedContent,
-        Self::UnreadContent,
+        Self::UnreadableContent,
         Self::HalfImported,
     ];
 
@@ -49,7 +49,7 @@ impl Kind {
             Self::Orphan => "orphan",
             Self::MissingContent => "missing-content",
             Self::DamagedContent => "damaged-content",
-            Self::UnreadContent => "unread-content",
+            Self::UnreadableContent => "unreadable-content",
             Self::HalfImported => "half-imported",
         }
     }

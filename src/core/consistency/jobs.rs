@@ -65,8 +65,11 @@ pub(super) fn content(it: &mut Judged<'_>, what: &str, blob: &BlobRef, means: &'
     match it.contents.refer(sha256, *size_bytes) {
         State::Whole => {}
         State::Missing => it.tell(Kind::MissingContent, format!("its {what}, blob {sha256}, is missing"), means),
+        State::Unreadable => {
+            let why = it.contents.unreadable(sha256).unwrap_or_default();
+            it.tell(Kind::UnreadableContent, format!("its {what}, blob {sha256}, cannot be read: {why}"), means);
+        }
         State::Damaged => it.tell(Kind::DamagedContent, format!("its {what}, blob {sha256}, is damaged"), means),
-        State::Unread => it.tell(Kind::UnreadContent, format!("its {what}, blob {sha256}, could not be read"), means),
     }
 }
 

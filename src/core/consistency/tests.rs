@@ -297,10 +297,13 @@ fn content_that_is_gone_is_told_where_it_is_needed() {
     let of = |key: &str| format!("missing-content {key}");
     // The code of jobs that have ended is needed no more.
     assert_eq!(found, [of("binaries/b%2Fb"), of("jobs/1"), of("jobs/2"), of("jobs/3"), of("jobs/4")]);
-    for (state, kind) in [(State::Damaged, Kind::DamagedContent), (State::Unread, Kind::UnreadContent)] {
+    for kind in [Kind::DamagedContent, Kind::UnreadableContent] {
         let mut contents = Contents::default();
         contents.add(&BLOB.repeat(32), 7);
-        contents.set(&BLOB.repeat(32), state);
+        match kind {
+            Kind::DamagedContent => contents.set_damaged(&BLOB.repeat(32)),
+            _ => contents.set_unreadable(&BLOB.repeat(32), "why".into()),
+        }
         let findings = Small::sound().findings_with(&mut contents);
         assert!(!findings.is_empty() && findings.iter().all(|finding| finding.kind == kind));
     }

@@ -55,7 +55,7 @@ fn unreadable(error: &BlobError) -> Answer {
     let why = format!("the result cannot be read: {error}");
     match error {
         BlobError::NotFound(_) | BlobError::WrongHash { .. } | BlobError::Damaged { .. } => Answer::Refused(why),
-        BlobError::Full(_) | BlobError::Unavailable(_) => Answer::None(why),
+        BlobError::Full(_) | BlobError::Unavailable(_) | BlobError::Unreadable { .. } => Answer::None(why),
     }
 }
 

@@ -156,7 +156,7 @@ impl Segments {
             Ok::<_, BlobError>(Bytes::from(all))
         };
         read.await.map_err(|error| match error {
-            BlobError::Unavailable(_) | BlobError::Full(_) => {
+            BlobError::Unavailable(_) | BlobError::Unreadable { .. } | BlobError::Full(_) => {
                 StoreError::Unavailable(format!("{} cannot be read: {error}", keys::history(of.number)))
             }
             error => self.failed(of, &error),

@@ -88,6 +88,12 @@ async fn content_that_is_damaged_or_gone_is_told_with_whose_it_is_and_left_alone
     store(&place, &["check", "--no-content"], &[]).is(0).says("their content not read");
     store(&place, &["export", "file"], &[]).is(1).says("hint: `doyen store check` says whose it is");
     assert!(!place.path("file").exists() && !place.path("file.part").exists());
+    let rest = store(&place, &["export", "rest", "--without-unreadable"], &[]).is(0);
+    rest.says(&format!("left out: blob {hash} is damaged"));
+    rest.says("left out 1 blobs");
+    let to = Place::new();
+    store(&to, &["import", place.path("rest").to_str().unwrap()], &[]).is(0);
+    assert_eq!(store(&to, &["check"], &[]).is(9).lines(), [line("missing-content", "missing")]);
 
     std::fs::remove_file(&result).unwrap();
     assert_eq!(store(&place, &["check", "--repair"], &[]).is(9).lines(), [line("missing-content", "missing")]);

@@ -51,6 +51,7 @@ async fn bytes_that_changed_on_a_datanodes_disk_are_noticed() {
     // HDFS has checksums of its own, and the client does not tell whether all replicas are damaged or away.
     let (came, error) = damaged(&store, &stored).await;
     assert!(came < size && error.to_string().contains("hdfs fsck"), "{came}: {error}");
+    assert!(matches!(&error, BlobError::Unreadable { sha256, .. } if *sha256 == stored), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

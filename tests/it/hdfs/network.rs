@@ -108,7 +108,8 @@ async fn soon<T>(what: &str, work: impl Future<Output = Result<T, BlobError>>) -
 fn says_why(what: &str, error: BlobError) {
     let text = error.to_string();
     let why = ["store.hdfs.deadline (4s)", "store.hdfs.url", "DataNodes run", "hdfs fsck"];
-    assert!(matches!(error, BlobError::Unavailable(_)) && why.iter().any(|why| text.contains(why)), "{what}: {text}");
+    let is_away = matches!(error, BlobError::Unavailable(_) | BlobError::Unreadable { .. });
+    assert!(is_away && why.iter().any(|why| text.contains(why)), "{what}: {text}");
 }
 
 async fn uploads_fail_at_their_deadline(place: Place, weathers: &[Weather]) {

@@ -13,7 +13,7 @@ const SOON: Duration = Duration::from_secs(30);
 #[track_caller]
 fn says<T>(answer: Result<T, BlobError>, words: &[&str]) {
     match answer.err() {
-        Some(error @ BlobError::Unavailable(_)) => {
+        Some(error @ (BlobError::Unavailable(_) | BlobError::Unreadable { .. })) => {
             let text = error.to_string();
             assert!(words.iter().all(|word| text.contains(word)), "{words:?} are not all in: {text}");
         }

@@ -34,10 +34,15 @@ async fn what_is_refreshed_while_others_delete_it_is_there_or_told_to_be_gone() 
         let (refreshed, deleted) = join(ours.refresh(&stored), others.delete_unchanged(&stored, old)).await;
         deleted.unwrap();
         assert_eq!(others.size(&stored).await.unwrap(), refreshed.unwrap());
-        // Who reads meanwhile finds the newer one.
-        let (read, refreshed) =
-            join(read(&others, &upload(&ours, &content).await.unwrap()), ours.refresh(&stored)).await;
-        assert_eq!((read.unwrap(), refreshed), (content.to_vec(), Ok(Some(100))));
+        // Who reads meanwhile finds the newer one. S3 lists as of one moment; s3proxy looks at one file after the other, and may see
+        // the old one gone and the new one not there yet.
+        let stored = upload(&ours, &content).await.unwrap();
+        let (read, refreshed) = join(read(&others, &stored), ours.refresh(&stored)).await;
+        assert_eq!(refreshed, Ok(Some(100)));
+        assert!(
+            matches!(read, Ok(ref read) if *read == content) || read == Err(BlobError::NotFound(stored)),
+            "{read:?}"
+        );
     }
 }
 

@@ -68,8 +68,10 @@ async fn a_store_belongs_to_the_data_directory_that_came_first() {
     let takes = Owner::of(second.path(), "a").unwrap().taking_over();
     let store = open(&Options { owner: Some(takes), ..options.clone() }).await;
     assert!(store.owned_by_another().await.unwrap().is_some());
+    drop(store);
     drop(open(&of(&first, "a")).await);
-    store.claim().await.unwrap();
+    let takes = Owner::of(second.path(), "a").unwrap().taking_over();
+    open(&Options { owner: Some(takes), ..options.clone() }).await.claim().await.unwrap();
     assert!(refused(of(&first, "a")).await.contains(&second.path().display().to_string()));
     drop(open(&of(&second, "a")).await);
 }
