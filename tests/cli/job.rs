@@ -244,5 +244,5 @@ fn a_log_that_breaks_off_is_told() {
     write.blocking_send(Err(io::Error::other("cut"))).unwrap();
     let (code, told) = finish(child);
     assert_eq!(code, Some(3));
-    assert!(told.starts_with("error: the connection broke"), "{told}");
+    assert!(told.starts_with("error: the log broke off before its end"), "{told}");
 }
