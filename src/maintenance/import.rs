@@ -15,6 +15,7 @@ use crate::runtime::clock;
 
 /// Of one commit: less than any store takes.
 const BATCH_BYTES: usize = 256 * 1024;
+/// In ZooKeeper each may have what belongs to its job written again.
 const BATCH: usize = 128;
 /// Of the file.
 const BUFFER_BYTES: usize = 256 * 1024;

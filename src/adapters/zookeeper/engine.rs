@@ -31,7 +31,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 /// The store is read anew for one batch so often. More would mean that something of ours is wrong.
 const RELOADS: u32 = 3;
 
-/// Whoever refuses more than this is told to be likely to.
+/// When a transaction of more than this has lost the connection twice, its size may be the reason.
 const LARGE_BYTES: usize = 64 * 1024;
 const TOO_LARGE_MAYBE: &str = "the connection is lost whenever this transaction is sent: `jute.maxbuffer` of ZooKeeper may be \
                                less than its default of 1 MB, which is needed";

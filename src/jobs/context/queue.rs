@@ -20,9 +20,9 @@ use crate::runtime::clock;
 
 type Me = ActorRef<ContextMessage>;
 
-/// Jobs that one commit gives to the driver.
+/// Jobs that one commit gives to the driver: in ZooKeeper it writes the rest of what belongs to each again, and has 900 kB for all.
 const BATCH: usize = 128;
-/// A batch ends with the job whose record and configuration reach this; far below what a commit may hold.
+/// A batch ends with the job whose record and configuration, which is read for it and not written, reach this in memory.
 const BATCH_BYTES: usize = 8 << 20;
 
 /// Ids and priorities; the records are with the active jobs, their configurations in the store.
