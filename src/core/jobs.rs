@@ -56,10 +56,12 @@ impl JobState {
     }
 }
 
-/// Classes of failures. The first two are answered with a status of their own.
+/// Classes of failures. Those of stores are answered with a status of their own.
 pub mod failure {
     pub const STORAGE_FULL: &str = "StorageFull";
     pub const STORE_UNAVAILABLE: &str = "StoreUnavailable";
+    /// It may have been written all the same.
+    pub const STORE_UNKNOWN: &str = "StoreUnknown";
     pub const LAUNCH_FAILED: &str = "LaunchFailed";
 }
 

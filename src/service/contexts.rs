@@ -187,6 +187,7 @@ pub(super) fn not_created(cause: Failure) -> ServiceError {
         failure::STORAGE_FULL => ServiceError::StorageFull(cause.message),
         // Of records, or of the drivers' directories.
         failure::STORE_UNAVAILABLE => ServiceError::FilesUnavailable { store: "store", why: cause.message },
+        failure::STORE_UNKNOWN => ServiceError::StoreUnknown(cause.message),
         _ => ServiceError::ContextInit(cause),
     }
 }

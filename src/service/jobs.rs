@@ -159,6 +159,7 @@ impl Service {
                 Ok(None)
             }
             Ok(KillAnswer::Unavailable(why)) => Err(ServiceError::StoreUnavailable(why)),
+            Ok(KillAnswer::Unknown(why)) => Err(ServiceError::StoreUnknown(why)),
             Ok(KillAnswer::TooLate) | Err(_) => Err(ServiceError::JobNotRunning(id.into())),
         }
     }

@@ -257,8 +257,8 @@ impl Service {
         let message = format!("Context ({}) for this job was terminated", record.context);
         let failure = Failure { message, ..Failure::default() };
         let (record, _) = record.ended(crate::core::jobs::Outcome::Failed(failure), None, clock::unix_ms());
-        self.records.end(&record, None).await?;
-        self.active.end(Ended { record, inline_result: None });
+        let ended = self.records.end(&record, None).await?;
+        self.active.end(ended);
         Ok(())
     }
 }

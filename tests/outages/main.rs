@@ -13,5 +13,6 @@ mod s3;
 mod servers;
 mod starts;
 mod stores;
+mod unknown;
 mod unread;
 mod wrong;

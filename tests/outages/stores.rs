@@ -74,9 +74,14 @@ impl Stores {
 
     /// A server with a job that waits at its gate; and the job's id.
     pub async fn with_a_job(&self) -> (Server, Gate, String) {
+        self.with_a_job_in("c").await
+    }
+
+    /// The same in a context `c` with these settings behind its name.
+    pub async fn with_a_job_in(&self, context: &str) -> (Server, Gate, String) {
         let server = self.start(Place::new());
         server.upload("jobs", WHEEL, jobs()).await.is_success(201);
-        server.open("c").await;
+        server.open(context).await;
         let gate = server.gate("gate");
         let job = server.waiting(&gate).await;
         (server, gate, job)

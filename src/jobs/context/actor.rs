@@ -55,11 +55,12 @@ impl Actor for ContextActor {
             }
             ContextMessage::Run => state.run(&myself),
             ContextMessage::Dispatch => state.dispatch(&myself).await,
-            ContextMessage::Stored { job } => state.stored(&job).await,
-            ContextMessage::Kill { job, reply } => state.kill(&job, reply).await,
+            ContextMessage::Stored { job } => state.stored(&myself, &job).await,
+            ContextMessage::Kill { job, reply } => state.kill(&myself, &job, reply).await,
+            ContextMessage::KillStored { job } => state.kill_stored(&myself, &job).await,
             ContextMessage::Stop { force, reply } => {
                 state.stop_waiters.extend(reply);
-                state.stop(force).await;
+                state.stop(&myself, force).await;
             }
             ContextMessage::ReadLog { job, offset, max_bytes, reply } => state.read_log(job, offset, max_bytes, reply),
             ContextMessage::Tick => {
@@ -111,6 +112,7 @@ fn begin(setup: ContextSetup) -> State {
         phase: setup.phase,
         created: setup.created,
         stop_waiters: Vec::new(),
+        stop_pursued: false,
         unable: None,
         unstored_end: None,
         began: now,
@@ -203,7 +205,7 @@ impl State {
             return;
         }
         self.settle_lost(me).await;
-        self.expire().await;
+        self.expire(me).await;
         if let Some(at) = self.relaunch_at {
             if clock::instant() >= at {
                 self.relaunch(me).await;

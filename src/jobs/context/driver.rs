@@ -3,9 +3,8 @@
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
-use super::ending::announce;
 use super::state::{Held, State};
-use super::{Assigned, AttachRefusal, Connection, ContextMessage, KillAnswer, Phase, state};
+use super::{Assigned, AttachRefusal, Connection, ContextMessage, Phase, state};
 use crate::api::driver::attach::{
     AckExited, Binary, Cancelled, Failed, Finished, FromShim, Hello, LogPart, ReadLog, Rejected, Run, ToShim, Welcome,
     close,
@@ -72,8 +71,13 @@ impl State {
             }
         }
         let known = |id: &String| hello.running.contains(id) || hello.unacknowledged.contains(id);
-        let given = self.jobs.values().filter(|held| held.waiting.is_none() && held.lost.is_none());
-        let missing = given.filter(|held| !known(&held.record.id));
+        let is_missing = |held: &Held| held.waiting.is_none() && held.lost.is_none() && !known(&held.record.id);
+        for held in self.jobs.values_mut().filter(|held| is_missing(held)) {
+            if let Some(pursued) = &mut held.pursued {
+                pursued.over = true;
+            }
+        }
+        let missing = self.jobs.values().filter(|held| is_missing(held));
         let (killed, missing): (Vec<_>, Vec<_>) = missing.partition(|held| held.killed.is_some());
         let killed: Vec<String> = killed.into_iter().map(|held| held.record.id.clone()).collect();
         let missing: Vec<JobRecord> = missing.into_iter().filter(|h| !h.ending).map(|h| h.record.clone()).collect();
@@ -219,42 +223,6 @@ impl State {
                 tracing::error!(context = %self.record.name, %error, "cannot record that the context runs");
                 self.kill_driver().await;
                 self.end(error.failure()).await;
-            }
-        }
-    }
-
-    pub async fn kill(&mut self, job: &str, reply: oneshot::Sender<KillAnswer>) {
-        let Some(reply) = self.kill_queued(job, reply).await else { return };
-        let Some(held) = self.jobs.get_mut(job).filter(|held| !held.ending) else {
-            let _ = reply.send(KillAnswer::TooLate);
-            return;
-        };
-        if held.lost.is_some() {
-            let before = self.record.attempt.saturating_sub(1);
-            self.salvage(before).await;
-        }
-        let Some(held) = self.jobs.get_mut(job) else { return };
-        held.ending = true;
-        let failure = Failure::new("JobKilled", format!("Job {job} killed"));
-        let now = clock::unix_ms();
-        let (record, _) = held.record.ended(Outcome::Killed(failure), held.left_log(), now);
-        match self.shared.records.end(&record, None).await {
-            Ok(()) => {
-                let (sender, gone) = oneshot::channel();
-                held.killed = Some(sender);
-                let in_driver = held.waiting.is_none() && held.lost.is_none();
-                let _ = reply.send(KillAnswer::Killed { gone });
-                if !in_driver {
-                    self.stored(job).await;
-                    announce(&self.shared, record, None);
-                    return;
-                }
-                self.send(&ToShim::Cancel(OfJob { job: job.into() }));
-                announce(&self.shared, record, None);
-            }
-            Err(error) => {
-                held.ending = false;
-                let _ = reply.send(KillAnswer::Unavailable(error.to_string()));
             }
         }
     }

@@ -6,15 +6,15 @@ use futures::StreamExt;
 use ractor::ActorRef;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::state::{Held, Shared, State};
+use super::state::{Held, Left, Shared, State};
 use super::{Assigned, ContextMessage, Phase};
 use crate::api::driver::attach::Exited;
 use crate::core::binaries::BlobRef;
 use crate::core::contexts::ContextState;
 use crate::core::jobs::{Failure, JobRecord, Outcome};
 use crate::core::retention;
-use crate::jobs::Records;
 use crate::jobs::active::Ended;
+use crate::jobs::{Records, StoreError};
 use crate::runtime::clock;
 
 type Me = ActorRef<ContextMessage>;
@@ -38,6 +38,11 @@ impl State {
             self.end_killed(me, job, log);
             return;
         }
+        if let Some(pursued) = &mut held.pursued {
+            pursued.over = true;
+            held.left = log.map(|log| Left::of(&self.shared.records, log)).or(held.left.take());
+            return;
+        }
         if std::mem::replace(&mut held.ending, true) {
             return;
         }
@@ -49,14 +54,13 @@ impl State {
         self.pass_on(place);
         self.storing.spawn(async move {
             let _held = held;
-            while let Err(error) = shared.records.end(&record, inline_result.as_deref()).await {
-                tracing::error!(job = %record.id, %error, "cannot store the job's end; trying again");
-                tokio::time::sleep(STORE_AGAIN).await;
+            let ended = end_surely(&shared, &record, inline_result.as_deref()).await;
+            if ended.record.log.is_none() {
+                add_log(&shared.records, &record.id, record.log).await;
             }
-            let job = record.id.clone();
-            announce(&shared, record, inline_result);
+            announce(&shared, ended);
             // The actor is gone when the context ended meanwhile; then nobody waits for an acknowledgement.
-            let _ = me.cast(ContextMessage::Stored { job });
+            let _ = me.cast(ContextMessage::Stored { job: record.id });
         });
     }
 
@@ -71,12 +75,12 @@ impl State {
         });
     }
 
-    pub async fn stored(&mut self, job: &str) {
+    pub async fn stored(&mut self, me: &Me, job: &str) {
         self.release(job);
         self.let_go().await;
         self.idle_since = clock::instant();
         if self.record.ad_hoc {
-            self.stop(false).await;
+            self.stop(me, false).await;
         }
     }
 
@@ -107,7 +111,7 @@ impl State {
         Failure { message, class: String::new(), stack: String::new() }
     }
 
-    pub async fn stop(&mut self, force: bool) {
+    pub async fn stop(&mut self, me: &Me, force: bool) {
         if self.ended {
             self.stop_waiters.clear();
             return;
@@ -120,8 +124,14 @@ impl State {
                 for waiter in self.stop_waiters.drain(..) {
                     let _ = waiter.send(Err(error.failure()));
                 }
+                // Else its record might say for ever that it stops, while it goes on.
+                self.stop_pursued |= matches!(error, StoreError::Unknown(_));
+                if self.stop_pursued {
+                    self.stop_again(me, force);
+                }
                 return;
             }
+            self.stop_pursued = false;
             self.record = record;
         }
         self.relaunch_at = None;
@@ -133,6 +143,19 @@ impl State {
         let kill_at = clock::instant() + grace + slack;
         self.kill_at = Some(self.kill_at.map_or(kill_at, |before| before.min(kill_at)));
         self.send_stop(force);
+    }
+
+    /// Once the store answers.
+    fn stop_again(&self, me: &Me, force: bool) {
+        let (me, records) = (me.clone(), self.shared.records.clone());
+        self.storing.spawn(async move {
+            tokio::time::sleep(STORE_AGAIN).await;
+            while records.barrier().await.is_err() {
+                tokio::time::sleep(STORE_AGAIN).await;
+            }
+            // The actor is gone when the context has ended meanwhile.
+            let _ = me.cast(ContextMessage::Stop { force, reply: None });
+        });
     }
 
     /// The shim says how its driver ended.
@@ -199,11 +222,7 @@ impl State {
             }
             let failure = held.lost.unwrap_or_else(|| failure.clone());
             let (record, _) = held.record.ended(Outcome::Failed(failure), log, clock::unix_ms());
-            while let Err(error) = self.shared.records.end(&record, None).await {
-                tracing::error!(job = %id, %error, "cannot store the job's end; trying again");
-                tokio::time::sleep(STORE_AGAIN).await;
-            }
-            announce(&self.shared, record, None);
+            announce(&self.shared, end_surely(&self.shared, &record, None).await);
         }
         // An ended context has no running jobs, whoever looks; and the shim may not forget an end before it is stored.
         self.storing.close();
@@ -224,19 +243,26 @@ async fn add_log(records: &Records, job: &str, log: Option<BlobRef>) {
 pub async fn end_unrun(shared: &Shared, jobs: Vec<JobRecord>, failure: &Failure) {
     let end = |job: JobRecord| async move {
         let (record, _) = job.ended(Outcome::Failed(failure.clone()), None, clock::unix_ms());
-        while let Err(error) = shared.records.end(&record, None).await {
-            tracing::error!(job = %record.id, %error, "cannot store the job's end; trying again");
-            tokio::time::sleep(STORE_AGAIN).await;
-        }
-        announce(shared, record, None);
+        announce(shared, end_surely(shared, &record, None).await);
     };
     futures::stream::iter(jobs).map(end).buffer_unordered(ENDS_AT_ONCE).collect::<()>().await;
 }
 
+/// Stores a job's end, however long the store is away. Answers the end that counts.
+pub async fn end_surely(shared: &Shared, record: &JobRecord, inline_result: Option<&str>) -> Ended {
+    loop {
+        match shared.records.end(record, inline_result).await {
+            Ok(ended) => return ended,
+            Err(error) => tracing::error!(job = %record.id, %error, "cannot store the job's end; trying again"),
+        }
+        tokio::time::sleep(STORE_AGAIN).await;
+    }
+}
+
 /// Tells all who wait for the job's end, which is stored.
-pub fn announce(shared: &Shared, record: JobRecord, inline_result: Option<String>) {
-    shared.callbacks.job_ended(&record);
-    shared.active.end(Ended { record, inline_result });
+pub fn announce(shared: &Shared, ended: Ended) {
+    shared.callbacks.job_ended(&ended.record);
+    shared.active.end(ended);
 }
 
 fn describe(exited: &Exited) -> String {

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ractor::ActorRef;
+
+use super::ContextMessage;
 use super::state::State;
 use crate::config::duration;
 use crate::core::contexts::{ContextRecord, ContextState};
@@ -21,8 +24,8 @@ pub fn age(record: &ContextRecord) -> Duration {
 }
 
 impl State {
-    pub async fn expire(&mut self) {
-        if !matches!(self.record.state, ContextState::Running | ContextState::Restarting) {
+    pub async fn expire(&mut self, me: &ActorRef<ContextMessage>) {
+        if !matches!(self.record.state, ContextState::Running | ContextState::Restarting) || self.stop_pursued {
             return;
         }
         let all = self.record.max_jobs;
@@ -48,8 +51,8 @@ impl State {
         }
         tracing::info!(context = %self.record.name, id = %self.record.id, %reason, "the context's time is over");
         self.record.stopped_because = Some(reason);
-        self.stop(false).await;
-        if self.record.state == ContextState::Stopping {
+        self.stop(me, false).await;
+        if self.record.state == ContextState::Stopping || self.stop_pursued {
             if let Ok(places) = places {
                 places.forget();
             }

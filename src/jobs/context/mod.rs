@@ -6,6 +6,7 @@ mod driver;
 mod ending;
 mod expiry;
 mod inbox;
+mod killing;
 mod queue;
 mod relaunch;
 mod salvage;
@@ -82,6 +83,10 @@ pub enum ContextMessage {
         job: String,
         reply: oneshot::Sender<KillAnswer>,
     },
+    /// A kill of which nobody knew whether it was stored.
+    KillStored {
+        job: String,
+    },
     Stop {
         force: bool,
         reply: Option<oneshot::Sender<Result<(), Failure>>>,
@@ -115,12 +120,13 @@ pub struct Assigned {
 
 pub enum KillAnswer {
     /// Stored; the receiver tells when its processes are gone.
-    Killed {
-        gone: oneshot::Receiver<()>,
-    },
+    Killed { gone: oneshot::Receiver<()> },
     /// It has ended, or is ending, by itself.
     TooLate,
+    /// Nothing was stored, and nothing will be.
     Unavailable(String),
+    /// It may be stored, or be stored yet.
+    Unknown(String),
 }
 
 /// A place for one more job.

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use ractor::ActorRef;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::ContextMessage;
 use super::driver::binaries_of;
 use super::ending::announce;
 use super::state::{Held, State};
-use super::{ContextMessage, KillAnswer};
 use crate::api::driver::Raw;
 use crate::core::contexts::ContextState;
 use crate::core::jobs::{Failure, JobRecord, Outcome};
@@ -123,7 +123,7 @@ impl JobQueue {
         self.lock().queue.take(most, now_ms)
     }
 
-    fn remove(&self, job: &JobRecord) -> bool {
+    pub(super) fn remove(&self, job: &JobRecord) -> bool {
         self.lock().queue.remove(job.priority, &job.id)
     }
 
@@ -248,43 +248,19 @@ impl State {
     /// The store says that the job does not wait: an assignment of ours was written although its answer was lost, or the
     /// job has ended.
     async fn settle(&mut self, lost: Leaving) {
-        match self.shared.records.job(&lost.record.id).await {
+        let records = &self.shared.records;
+        match records.job(&lost.record.id).await {
             Ok(Some(stored)) if stored == lost.record => self.hand_over(stored, lost.config, lost.permit),
-            // A kill of ours, perhaps, whose answer was lost: nobody was told of it.
-            Ok(Some(stored)) if stored.state.has_ended() => announce(&self.shared, stored, None),
+            Ok(Some(stored)) if stored.state.has_ended() => match records.stored_end(&stored.id).await {
+                Ok(ended) => ended.into_iter().for_each(|ended| announce(&self.shared, ended)),
+                Err(_) => self.put_back(vec![lost]),
+            },
             Ok(_) => tracing::warn!(job = %lost.record.id, "a queued job was taken by somebody else"),
             Err(_) => {
                 self.put_back(vec![lost]);
                 self.dispatch_paused = true;
             }
         }
-    }
-
-    /// Kills a job that waits. Gives the reply back when it does not.
-    pub async fn kill_queued(
-        &mut self,
-        job: &str,
-        reply: oneshot::Sender<KillAnswer>,
-    ) -> Option<oneshot::Sender<KillAnswer>> {
-        let Some(waiting) = self.shared.active.get(job).filter(|record| self.queue.remove(record)) else {
-            return Some(reply);
-        };
-        let failure = Failure::new("JobKilled", format!("Job {job} killed"));
-        let (record, _) = waiting.ended(Outcome::Killed(failure), None, clock::unix_ms());
-        match self.shared.records.end(&record, None).await {
-            Ok(()) => {
-                let (sender, gone) = oneshot::channel();
-                // It has no processes.
-                let _ = sender.send(());
-                announce(&self.shared, record, None);
-                let _ = reply.send(KillAnswer::Killed { gone });
-            }
-            Err(error) => {
-                self.queue.push(&waiting);
-                let _ = reply.send(KillAnswer::Unavailable(error.to_string()));
-            }
-        }
-        None
     }
 
     /// Ends all that wait, for this reason; nothing comes any more. The context's own end waits for it.

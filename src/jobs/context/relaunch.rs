@@ -129,6 +129,9 @@ impl State {
                 None => self.release(&id),
             }
         }
+        for pursued in self.jobs.values_mut().filter_map(|held| held.pursued.as_mut()) {
+            pursued.over = true;
+        }
         for held in self.jobs.values_mut().filter(|held| !held.ending && held.waiting.is_none()) {
             held.lost.get_or_insert_with(|| failure.clone());
         }
@@ -176,7 +179,7 @@ impl State {
             }
             let again = retry.after_failure(before).filter(|_| !lost && self.record.state == ContextState::Running);
             if let Some(after) = again
-                && self.retry(&job, &error.message, log.clone(), clock::instant() + after).await
+                && self.retry(me, &job, &error.message, log.clone(), clock::instant() + after).await
             {
                 return self.acknowledge(&job);
             }
@@ -215,7 +218,7 @@ impl State {
             match held.record.retry.after_loss(&held.record.attempts) {
                 None => self.end_job(me, &id, Outcome::Failed(failure), log),
                 Some(after) => {
-                    self.retry(&id, &failure.message, log, clock::instant() + after).await;
+                    self.retry(me, &id, &failure.message, log, clock::instant() + after).await;
                 }
             }
         }
@@ -223,7 +226,7 @@ impl State {
     }
 
     /// Records that the job is to run again. It keeps its place. False when the store did not take it.
-    async fn retry(&mut self, job: &str, why: &str, log: Option<BlobRef>, not_before: Instant) -> bool {
+    async fn retry(&mut self, me: &Me, job: &str, why: &str, log: Option<BlobRef>, not_before: Instant) -> bool {
         let Some(held) = self.jobs.get_mut(job) else { return true };
         let _hold = self.shared.records.hold(log.iter().map(|log| log.sha256.as_str()));
         let record = held.record.lost(&self.shared.config.node.name, why, log, clock::unix_ms());
@@ -237,8 +240,7 @@ impl State {
                 true
             }
             Err(StoreError::Conflict(_)) => {
-                let held = self.jobs.remove(job);
-                self.pass_on(held.and_then(|held| held.permit));
+                self.has_ended(me, job);
                 true
             }
             Err(error) => {
@@ -246,6 +248,12 @@ impl State {
                 false
             }
         }
+    }
+
+    /// The store says that the job has ended: those who wait for it hear of the end that is stored.
+    fn has_ended(&mut self, me: &Me, job: &str) {
+        let failure = Failure::new("JobLost", "its record is gone");
+        self.end_job(me, job, Outcome::Failed(failure), None);
     }
 
     /// Gives jobs whose time has come to the attached driver.
@@ -269,8 +277,7 @@ impl State {
             match self.shared.records.reassign(&record, attachment).await {
                 Ok(()) => {}
                 Err(StoreError::Conflict(1)) => {
-                    let held = self.jobs.remove(&id);
-                    self.pass_on(held.and_then(|held| held.permit));
+                    self.has_ended(me, &id);
                     continue;
                 }
                 // The driver attaches anew at this moment, or the store is away.

@@ -59,12 +59,21 @@ pub struct Held {
     pub ending: bool,
     /// Ended by a kill: the driver's word is awaited before the place is free again.
     pub killed: Option<oneshot::Sender<()>>,
+    /// Nobody knows whether its kill was stored: it is being stored again, and the driver is told afterwards.
+    pub pursued: Option<Pursued>,
     /// It is in no driver, and is given to one from then on.
     pub waiting: Option<Instant>,
     /// Lost with its driver, and not decided yet: with what failure it ends, if it ends.
     pub lost: Option<Failure>,
     /// What it left in its lost attempt, once that was looked for.
     pub left: Option<Left>,
+}
+
+/// What happens to a job while its kill is being stored again.
+#[derive(Default)]
+pub struct Pursued {
+    /// No driver has it any more. What it left is with the job, and its end is not acknowledged before the kill is stored.
+    pub over: bool,
 }
 
 /// The log of a lost attempt, which is kept from retention until a record refers to it.
@@ -91,7 +100,7 @@ impl Held {
     }
 
     pub fn new(record: JobRecord, permit: Option<OwnedSemaphorePermit>) -> Self {
-        Self { record, permit, ending: false, killed: None, waiting: None, lost: None, left: None }
+        Self { record, permit, ending: false, killed: None, pursued: None, waiting: None, lost: None, left: None }
     }
 
     /// The log of its lost attempt, as far as it is known.
@@ -101,7 +110,7 @@ impl Held {
 
     /// Whether it was in a driver, which was not heard of its log, and nobody has looked for that yet.
     pub fn may_have_left_a_log(&self) -> bool {
-        let is_settled = self.ending && self.killed.is_none();
+        let is_settled = self.ending && self.killed.is_none() && self.pursued.is_none();
         self.waiting.is_none() && self.left.is_none() && !is_settled
     }
 }
@@ -121,6 +130,8 @@ pub struct State {
     pub phase: watch::Sender<Phase>,
     pub created: watch::Sender<Option<Result<(), Failure>>>,
     pub stop_waiters: Vec<oneshot::Sender<Result<(), Failure>>>,
+    /// Nobody knows whether the stop was stored: it is tried again once the store answers.
+    pub stop_pursued: bool,
     /// What the driver said of why it cannot go on.
     pub unable: Option<String>,
     /// The context is over, but the store did not take it: the next tick tries again.

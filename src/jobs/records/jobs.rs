@@ -5,9 +5,10 @@ use bytes::Bytes;
 use super::{Claim, Records, StoreError, Versioned, mark, put, read};
 use crate::core::binaries::BlobRef;
 use crate::core::idempotency::Effect;
-use crate::core::jobs::{JobRecord, JobState};
+use crate::core::jobs::{JobRecord, JobState, ResultPlace};
 use crate::core::keys;
 use crate::core::timeline::Moment;
+use crate::jobs::active::Ended;
 use crate::ports::{Commit, CommitError, Precondition, Revision, Write};
 use crate::runtime::clock;
 
@@ -62,8 +63,10 @@ impl Records {
         }
     }
 
-    /// Records a job's end, and with it the callback that follows. A job that has ended already is left as it is, and that is no error.
-    pub async fn end(&self, job: &JobRecord, inline_result: Option<&str>) -> Result<(), StoreError> {
+    /// Records a job's end, and with it the callback that follows. Answers the end that counts: of a job that has ended already
+    /// the one that is stored, as when the answer of an earlier try was lost.
+    pub async fn end(&self, job: &JobRecord, inline_result: Option<&str>) -> Result<Ended, StoreError> {
+        let ours = || Ended { record: job.clone(), inline_result: inline_result.map(Into::into) };
         let mut commit = Commit::default();
         commit.preconditions.push(Precondition::Exists(keys::job_active(&job.id)));
         commit.writes.push(put(keys::job(&job.id), job));
@@ -84,14 +87,25 @@ impl Records {
         match self.commit("job-end", commit).await {
             Ok(_) => {
                 self.timelines.stored(&job.id, began);
-                Ok(())
+                Ok(ours())
             }
             Err(CommitError::Conflict(_)) => {
                 self.timelines.forget(&job.id);
-                Ok(())
+                // One whose record is gone as well was removed by hand.
+                Ok(self.stored_end(&job.id).await?.unwrap_or_else(ours))
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// `None` for a job that has not ended, or is not there.
+    pub async fn stored_end(&self, id: &str) -> Result<Option<Ended>, StoreError> {
+        let Some(record) = self.job(id).await?.filter(|job| job.state.has_ended()) else { return Ok(None) };
+        let inline_result = match record.result {
+            Some(ResultPlace::Inline) => self.job_result(id).await?,
+            _ => None,
+        };
+        Ok(Some(Ended { record, inline_result }))
     }
 
     /// Records that a job was lost and is to run again. Conflict: it has ended.

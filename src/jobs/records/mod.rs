@@ -64,7 +64,11 @@ pub enum StoreError {
 impl StoreError {
     /// As the cause of a context's or job's end.
     pub fn failure(&self) -> Failure {
-        let class = if matches!(self, Self::Full(_)) { failure::STORAGE_FULL } else { failure::STORE_UNAVAILABLE };
+        let class = match self {
+            Self::Full(_) => failure::STORAGE_FULL,
+            Self::Unknown(_) => failure::STORE_UNKNOWN,
+            _ => failure::STORE_UNAVAILABLE,
+        };
         Failure::new(class, self.to_string())
     }
 }
