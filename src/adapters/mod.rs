@@ -14,7 +14,13 @@ pub mod s3;
 pub mod users_file;
 pub mod zookeeper;
 
+use std::fmt::Write;
+
 /// Lower-case hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut digits = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        write!(digits, "{byte:02x}").expect("a String takes all text");
+    }
+    digits
 }

@@ -193,6 +193,9 @@ pub fn leaf(key: &str) -> &str {
 }
 
 fn escape(name: &str) -> String {
+    if !name.contains(['%', '/']) {
+        return name.to_owned();
+    }
     name.replace('%', "%25").replace('/', "%2F")
 }
 

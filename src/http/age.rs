@@ -1,8 +1,7 @@
 //! The header `Age`: while the metadata store is away, reads are answered from what this node knows, and say how old that may be.
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, Method, header};
-use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::service::{Freshness, Service};
@@ -10,11 +9,11 @@ use crate::service::{Freshness, Service};
 /// Routes whose answers are made of records. A stream of events tells what is new only.
 const OF_RECORDS: [&str; 7] = ["/binaries", "/jars", "/contexts", "/jobs", "/v1/contexts/", "/v1/jobs/", "/v1/tokens"];
 
-pub async fn layer(State(service): State<Service>, request: Request, next: Next) -> Response {
+pub async fn layer(service: &Service, request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let of_records = reads && OF_RECORDS.iter().any(|beginning| route.starts_with(beginning));
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     // Asked afterwards: a request may have waited for long. That nothing is there may be old as well.
     if of_records
         && !response.status().is_server_error()

@@ -2,9 +2,8 @@
 
 use std::net::IpAddr;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::audit::Line;
@@ -26,9 +25,13 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 pub struct Peer(pub IpAddr);
 
 /// Finds out who asks, for the handlers; and writes the audit log.
-pub async fn authenticate(State(service): State<Service>, mut request: Request, next: Next) -> Response {
+pub async fn authenticate(
+    service: &Service,
+    mut request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned()).unwrap_or_default();
-    let remote = remote(&service, &request);
+    let remote = remote(service, &request);
     let certified = request.extensions().get::<ClientName>();
     let credentials = match credentials(request.headers()) {
         Credentials::None => {
@@ -37,11 +40,11 @@ pub async fn authenticate(State(service): State<Service>, mut request: Request, 
         told => told,
     };
     let mut line = Line::begin(&request, &route, remote, &credentials);
-    let response = match principal(&service, &route, &credentials, remote).await {
+    let response = match principal(service, &route, &credentials, remote).await {
         Ok(principal) => {
             line.is(&principal);
             request.extensions_mut().insert(principal);
-            next.run(request).await
+            next(request).await
         }
         Err(error) => {
             let is_challenge = matches!(error, ServiceError::NoCredentials | ServiceError::BadCredentials);

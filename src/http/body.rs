@@ -1,6 +1,7 @@
 //! Request bodies: short ones as text, uploads as streams.
 
 use axum::body::Body;
+use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use futures::StreamExt;
 
@@ -37,10 +38,11 @@ pub async fn text(service: &Service, body: Body) -> Result<String, ServiceError>
 }
 
 /// A body of HOCON, or of a form when it says so and is no HOCON.
-pub async fn config(service: &Service, headers: &HeaderMap, body: Body) -> Result<Object, ServiceError> {
+pub async fn config(service: &Service, request: Request) -> Result<Object, ServiceError> {
+    let (head, body) = request.into_parts();
     let text = text(service, body).await?;
     let parsed = service.parse_body(&text);
-    if parsed.is_err() && media_type(headers).eq_ignore_ascii_case(FORM) && is_form(&text) {
+    if parsed.is_err() && media_type(&head.headers).eq_ignore_ascii_case(FORM) && is_form(&text) {
         let mut object = Object::default();
         for (key, value) in params::pairs(&text) {
             let set = object.set_path(&key, Value::String(value));

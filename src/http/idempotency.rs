@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 
@@ -41,18 +40,18 @@ impl<S: Sync> FromRequestParts<S> for Once {
 }
 
 /// Reads the key for `Once`, and tells in the answer when it was known already.
-pub async fn layer(mut request: Request, next: Next) -> Response {
+pub async fn layer(mut request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     if [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method()) {
-        return next.run(request).await;
+        return next(request).await;
     }
     let key = match key(request.headers()) {
-        Ok(None) => return next.run(request).await,
+        Ok(None) => return next(request).await,
         Ok(Some(key)) => key,
         Err(error) => return HttpError(error.into()).into_response(),
     };
     let keyed = Keyed::new(key, digest(request.method(), request.uri()));
     request.extensions_mut().insert(keyed.clone());
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     if keyed.is_replayed() {
         response.headers_mut().insert(REPLAYED_HEADER, HeaderValue::from_static("true"));
     }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::error::HttpError;
@@ -122,8 +121,7 @@ pub async fn post(
     Who(who): Who,
     Once(once): Once,
     params: Params,
-    headers: HeaderMap,
-    content: Body,
+    request: Request,
 ) -> Result<Response, HttpError> {
     let sync = sync(&service, &params)?;
     let submission = Submission {
@@ -134,7 +132,7 @@ pub async fn post(
             main_class: params.owned("mainClass"),
         },
         context: params.owned("context"),
-        body: body::config(&service, &headers, content).await?,
+        body: body::config(&service, request).await?,
         callback: params.owned("callbackUrl"),
         proxy_user: params.owned("spark.proxy.user"),
         sync,

@@ -1,5 +1,6 @@
 //! Query parameters, read as the reference reads them: an empty one is absent, of several the first counts.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ impl<S: Sync> FromRequestParts<S> for Params {
 /// Pairs of a query or a form.
 pub fn pairs(text: &str) -> Vec<(String, String)> {
     let decode = |part: &str| {
-        let spaces = part.replace('+', " ");
+        let spaces = if part.contains('+') { Cow::Owned(part.replace('+', " ")) } else { Cow::Borrowed(part) };
         percent_encoding::percent_decode_str(&spaces).decode_utf8_lossy().into_owned()
     };
     let parts = text.split('&').filter(|part| !part.is_empty());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{FromRef, MatchedPath, Request, State};
 use axum::http::HeaderValue;
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -38,6 +38,7 @@ impl FromRef<AppState> for Arc<Metrics> {
 pub fn router(service: Service) -> Router {
     let cors = cors(&service.config.http.cors_origins);
     let metrics = Arc::new(Metrics::of(service.store_meter()));
+    let state = AppState { service, metrics };
     let one_binary = get(binaries::get).post(binaries::post).delete(binaries::delete);
     let one_context = get(contexts::get).post(contexts::post).delete(contexts::delete);
     let router = Router::new()
@@ -72,23 +73,27 @@ pub fn router(service: Service) -> Router {
         .route("/openapi.json", get(health::openapi))
         .fallback(health::no_route)
         .method_not_allowed_fallback(health::no_method)
-        .layer(axum::extract::DefaultBodyLimit::disable())
-        .route_layer(from_fn(idempotency::layer))
-        .route_layer(from_fn_with_state(service.clone(), age::layer))
-        .route_layer(from_fn_with_state(service.clone(), authentication::authenticate))
-        .route_layer(from_fn_with_state(Arc::clone(&metrics), measure))
-        .with_state(AppState { service, metrics });
+        .route_layer(from_fn_with_state(state.clone(), around))
+        .with_state(state);
     match cors {
         Some(cors) => router.layer(cors),
         None => router,
     }
 }
 
-async fn measure(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
+/// What each route is within, the outermost first. One layer: each of axum's clones all that is within it, for each request.
+async fn around(State(AppState { service, metrics }): State<AppState>, request: Request, next: Next) -> Response {
+    let keyed = async |request| idempotency::layer(request, async |request| next.run(request).await).await;
+    let aged = async |request| age::layer(&service, request, keyed).await;
+    let authenticated = async |request| authentication::authenticate(&service, request, aged).await;
+    measure(&metrics, request, authenticated).await
+}
+
+async fn measure(metrics: &Metrics, request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     let began = clock::instant();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
+    let response = next(request).await;
     let route = route.as_ref().map_or("", MatchedPath::as_str);
     metrics.answered(method.as_str(), route, response.status().as_u16(), clock::since(began));
     response

@@ -17,7 +17,7 @@ const IN_BODY: &str = "doyen";
 const KEYS_IN_BODY: [&str; 3] = ["retries", "retry-backoff", "retry-on"];
 
 /// What a request says of retries, as it was written.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WishedRetry {
     pub retries: Option<String>,
     pub backoff: Option<String>,
@@ -69,8 +69,11 @@ fn asked<T>(
 /// # Errors
 /// With the parameter that is wrong, or one in the body that is not known: nobody else has a use for it.
 pub fn retry(wished: &WishedRetry, body: &Object, config: &Config) -> Result<Retry, ServiceError> {
-    only_known(body)?;
     let jobs = &config.jobs;
+    // What most requests say.
+    if !says(body)? && *wished == WishedRetry::default() {
+        return Ok(Retry { retries: jobs.retries, backoff_ms: ms(jobs.retry_backoff), on: RetryOn::default() });
+    }
     let most = jobs.max_retries;
     let number = |text: &str| text.parse().ok().filter(|number| *number <= most);
     let numbers = format!("a whole number from 0 to {most} (jobs.max-retries)");
@@ -85,26 +88,27 @@ pub fn retry(wished: &WishedRetry, body: &Object, config: &Config) -> Result<Ret
     })
 }
 
-fn only_known(body: &Object) -> Result<(), ServiceError> {
-    let known = KEYS_IN_BODY.map(|key| format!("{IN_BODY}.{key}")).join(", ");
-    let ours = match body.get_path(IN_BODY) {
+/// Whether the body says anything of retries.
+fn says(body: &Object) -> Result<bool, ServiceError> {
+    let known = || KEYS_IN_BODY.map(|key| format!("{IN_BODY}.{key}")).join(", ");
+    let ours = match body.get(IN_BODY) {
         Some(Value::Object(ours)) => ours,
-        None | Some(Value::Null) => return Ok(()),
+        None | Some(Value::Null) => return Ok(false),
         Some(other) => {
-            let (value, expected) = (shown(&words(other)), format!("an object of {known}").into());
+            let (value, expected) = (shown(&words(other)), format!("an object of {}", known()).into());
             return Err(ServiceError::BadSetting { name: IN_BODY.into(), value, expected });
         }
     };
-    let Some((key, _)) = ours.iter().find(|(key, _)| !KEYS_IN_BODY.contains(key)) else { return Ok(()) };
+    let Some((key, _)) = ours.iter().find(|(key, _)| !KEYS_IN_BODY.contains(key)) else { return Ok(true) };
     let name = shown(&format!("{IN_BODY}.{key}"));
     let nearest = nearest(key, &KEYS_IN_BODY).map(|like| format!("{IN_BODY}.{like}"));
-    Err(ServiceError::UnknownSetting { name, known, nearest })
+    Err(ServiceError::UnknownSetting { name, known: known(), nearest })
 }
 
 /// Whether the request itself asks for retries of a job that is lost with its driver, be they possible or not. `retry` is what was read of it.
 pub fn insists(wished: &WishedRetry, body: &Object, retry: &Retry) -> bool {
-    let said = wished.retries.is_some() || text(body, &format!("{IN_BODY}.retries")).is_some();
-    said && !retry.is_none() && retry.on == RetryOn::Loss
+    let said = || wished.retries.is_some() || text(body, &format!("{IN_BODY}.retries")).is_some();
+    !retry.is_none() && retry.on == RetryOn::Loss && said()
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod submit;
 mod timeline;
 mod tokens;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
@@ -55,9 +56,12 @@ pub use submit::{Code, Submission, Submitted};
 pub use timeline::JobTimeline;
 pub use tokens::NewToken;
 
-/// All use cases. Cheap to clone.
+/// All use cases. Cheap to clone: each request does so several times.
 #[derive(Clone)]
-pub struct Service {
+pub struct Service(Arc<Shared>);
+
+/// What all clones have in common.
+pub struct Shared {
     pub config: Arc<Config>,
     records: Records,
     blobs: Arc<dyn BinaryStore>,
@@ -95,6 +99,14 @@ pub struct Parts {
     pub retention: Retention,
 }
 
+impl Deref for Service {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
 impl Service {
     pub fn new(parts: Parts) -> Self {
         let Parts {
@@ -112,7 +124,7 @@ impl Service {
             retention,
         } = parts;
         let streams = Arc::new(Semaphore::new(config.events.max_streams));
-        Self {
+        Self(Arc::new(Shared {
             config,
             records,
             blobs,
@@ -129,7 +141,7 @@ impl Service {
             retention,
             streams,
             binaries: stores::Binaries::default(),
-        }
+        }))
     }
 
     /// Whether this node should get requests: it is not stopping, and can read its records. It may do less than it should,

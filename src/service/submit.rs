@@ -96,7 +96,7 @@ impl Service {
                 let _ = handle.actor.cast(ContextMessage::Stop { force: false, reply: None });
             }
         })?;
-        let Some(patience) = submission.sync else { return Ok(Submitted::Started(record)) };
+        let (Some(patience), Some(end)) = (submission.sync, end) else { return Ok(Submitted::Started(record)) };
         match tokio::time::timeout(patience, end).await {
             Ok(Ok(ended)) => {
                 self.records.mark_answered(&record.id);
@@ -154,7 +154,7 @@ impl Service {
         mut code: Resolved,
         handle: &Arc<ContextHandle>,
         config: String,
-    ) -> Result<(JobRecord, oneshot::Receiver<Arc<Ended>>), ServiceError> {
+    ) -> Result<(JobRecord, Option<oneshot::Receiver<Arc<Ended>>>), ServiceError> {
         let mut record = JobRecord {
             id: random::id(),
             class_path: entry.class,
@@ -193,7 +193,7 @@ impl Service {
             place.note(&mut record);
             record.binaries.clone_from(&code.binaries);
             self.admit(&record)?;
-            let end = self.active.wait(&record.id).expect("it was just inserted");
+            let end = submission.sync.map(|_| self.active.wait(&record.id).expect("it was just inserted"));
             match self.record_at(&place, &record, &config, &code.versions, submission.claim.as_ref()).await {
                 Ok(()) => {}
                 Err(StoreError::Conflict(0)) if matches!(place, Place::Queue(_)) => {

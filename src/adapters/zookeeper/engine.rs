@@ -12,13 +12,14 @@ use zookeeper_client::{Error, EventType, SessionState, StateWatcher};
 
 use super::Options;
 use super::contact::Contact;
+use super::entry::LogEntry;
 use super::holder::{self, Holder};
 use super::link::{Link, Trouble, Watch};
 use super::load::{self, Ahead, ENTRIES_AHEAD};
 use super::paths::{self, Paths};
 use super::plan::{self, Gap, Impossible, MAX_BYTES, MAX_COMMITS, Operation, Plan};
 use super::skew;
-use super::state::{State, Strays};
+use super::state::{Cells, State, Strays};
 use crate::adapters::changes::MOST_PASSED_OVER;
 use crate::core::cluster::record::FenceKey;
 use crate::ports::{Commit, CommitError, Precondition, Revision, StoreMeter};
@@ -369,7 +370,7 @@ impl Engine {
             self.reach().await;
             let Some(link) = self.session.as_ref().map(|session| session.link.clone()) else { continue };
             let plan = match sent.take() {
-                Some(plan) if self.shared.read().history.has(&plan.entry.id) => return self.done(batch, &plan),
+                Some(plan) if self.shared.read().history.has(&plan.entry.id) => return self.done(batch, plan.outcomes),
                 Some(plan) if self.follows(&plan) => plan,
                 // Its place may have been its own, and is forgotten; or it is not taken yet.
                 Some(plan) if unsure && !self.shared.read().history.tells_of(plan.number) => {
@@ -388,14 +389,14 @@ impl Engine {
             let makes_entry = plan.makes_entry;
             let troubled = match answer {
                 Ok(()) => {
-                    self.take_up(&plan);
                     if plan.writes() {
                         let commits = plan.outcomes.iter().filter(|outcome| outcome.is_ok()).count();
                         self.shared.meter.wrote(commits, clock::since(asked));
+                        self.take_up(plan.entry, plan.cells);
                     }
                     self.shared.contact.is_current(asked);
                     self.passed();
-                    return self.done(batch, &plan);
+                    return self.done(batch, plan.outcomes);
                 }
                 Err(Trouble::Failed { at, error: Error::NodeExists }) if at == makes_entry => {
                     let caught_up = self.catch_up(&link).await;
@@ -499,21 +500,19 @@ impl Engine {
         }
     }
 
-    fn take_up(&mut self, plan: &Plan) {
-        if plan.writes() {
-            let mut state = self.shared.write();
-            state.history.push(plan.entry.clone());
-            state.set(plan.cells.clone(), Strays::new());
-            drop(state);
-            self.shared.news.notify_waiters();
-        }
+    fn take_up(&mut self, entry: LogEntry, cells: Cells) {
+        let mut state = self.shared.write();
+        state.history.push(entry);
+        state.set(cells, Strays::new());
+        drop(state);
+        self.shared.news.notify_waiters();
     }
 
-    fn done(&mut self, batch: Vec<Request>, plan: &Plan) {
-        if plan.writes() {
+    fn done(&mut self, batch: Vec<Request>, outcomes: Vec<Result<Revision, Impossible>>) {
+        if outcomes.iter().any(Result::is_ok) {
             self.gap = Gap::default();
         }
-        for (request, outcome) in batch.into_iter().zip(&plan.outcomes) {
+        for (request, outcome) in batch.into_iter().zip(outcomes) {
             let answer = outcome.map_err(|why| match why {
                 Impossible::Conflict(at) => CommitError::Conflict(at),
                 Impossible::TooLarge { size_bytes } => CommitError::TooLarge { size_bytes, limit_bytes: MAX_BYTES },
