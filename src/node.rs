@@ -28,8 +28,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::belonging::Opened;
-use crate::stores::{self, Opening};
+use crate::belonging::{Looked, Opened};
+use crate::stores;
 
 /// Why the node did not start; each has an exit code of its own.
 #[derive(Debug, thiserror::Error)]
@@ -219,18 +219,42 @@ impl<'a> Waiting<'a> {
 
 type Stores = (Arc<dyn MetaStore>, Arc<dyn BinaryStore>);
 
-/// Opens them in turn.
+/// How they are told.
+const METADATA: &str = "the metadata store";
+const BINARIES: &str = "the store of binaries";
+
+/// Opens them in turn. What lacks is made once nothing here belongs to another metadata store.
 async fn open_stores(config: &Config, data_dir: &Arc<DataDir>, mut waiting: Waiting<'_>) -> Result<Stores, StartError> {
-    let meta = async || stores::metadata(config, data_dir, Opening::Serve).await;
-    let meta = Arc::new(patiently(&mut waiting, "the metadata store", &stores::metadata_setting(config), meta).await?);
-    stores::refuse_half_import(&meta).await?;
-    let (what, setting) = ("the store of binaries", stores::binaries_setting(config));
-    let blobs = async || stores::binaries(config, data_dir, Opening::Serve).await;
-    let mut blobs = patiently(&mut waiting, what, &setting, blobs).await?;
+    let (settings, of_binaries) = (stores::metadata_setting(config), stores::binaries_setting(config));
+    let find = async || stores::find_metadata(config, data_dir, false).await;
+    let meta = patiently(&mut waiting, METADATA, &settings, find).await?.map(Arc::new);
+    if let Some(meta) = &meta {
+        stores::refuse_half_import(meta).await?;
+    }
+    let find = async || stores::find_binaries(config, data_dir).await;
+    let blobs = patiently(&mut waiting, BINARIES, &of_binaries, find).await?;
+    if meta.is_none() || blobs.is_none() {
+        let looked = Looked::new(config, data_dir, meta.as_ref(), blobs.as_ref());
+        patiently(&mut waiting, BINARIES, &of_binaries, async || looked.judge().await).await?;
+    }
+    let mut blobs = match blobs {
+        Some(blobs) => blobs,
+        None => {
+            let make = async || stores::make_binaries(config, data_dir).await;
+            patiently(&mut waiting, BINARIES, &of_binaries, make).await?
+        }
+    };
+    let meta = match meta {
+        Some(meta) => meta,
+        None => {
+            let make = async || stores::make_metadata(config, data_dir, false).await;
+            Arc::new(patiently(&mut waiting, METADATA, &settings, make).await?)
+        }
+    };
     let sweeping = blobs.sweeping.take();
     let store = Arc::clone(&blobs.store);
-    let opened = Opened::new(config, Arc::clone(data_dir), Arc::clone(&meta), blobs);
-    patiently(&mut waiting, what, &setting, async || opened.settle().await).await?;
+    let opened = Opened::new(config, data_dir, &meta, &blobs);
+    patiently(&mut waiting, BINARIES, &of_binaries, async || opened.settle().await).await?;
     waiting.end().await;
     if let Some(sweeping) = sweeping {
         tokio::spawn(sweeping);

@@ -11,13 +11,14 @@ use doyen::adapters::s3::S3BinaryStore;
 use doyen::adapters::zookeeper::{self, Options, Owner, ZooKeeperStore};
 use doyen::cli::{self, Exit, Failure, StoreCommand};
 use doyen::config::{Binaries, Config, Metadata, ZooKeeper};
+use doyen::core::belonging::Adoption;
 use doyen::jobs::Records;
 use doyen::maintenance::Stores;
 use doyen::ports::{BinaryStore, MetaStore};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use crate::belonging::Opened;
+use crate::belonging::{Looked, Opened};
 use crate::node::StartError;
 
 /// What is configured wrongly, as far as that can be told without asking the stores.
@@ -97,10 +98,9 @@ impl Meta {
     }
 }
 
-/// What stores are opened for.
+/// What `doyen store` opens stores for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opening {
-    Serve,
+enum Opening {
     /// Makes nothing where no store is.
     Look,
     Import,
@@ -118,38 +118,65 @@ impl Opening {
     }
 }
 
-/// Opens it, and takes nothing.
-pub async fn metadata(config: &Config, data_dir: &DataDir, opening: Opening) -> Result<Meta, StartError> {
+/// For people: where the metadata is.
+pub fn metadata_place(config: &Config, data_dir: &DataDir) -> String {
+    let settings = &config.zookeeper;
+    match config.store.metadata {
+        Metadata::Embedded => data_dir.meta().display().to_string(),
+        Metadata::ZooKeeper => format!("{} in ZooKeeper ({})", settings.chroot, settings.servers.join(",")),
+    }
+}
+
+/// Opens it where it is there, and takes nothing.
+pub async fn find_metadata(config: &Config, data_dir: &DataDir, takes_over: bool) -> Result<Option<Meta>, StartError> {
     let file = data_dir.meta();
     if config.store.metadata == Metadata::Embedded {
-        let store = EmbeddedStore::open(&file, config.store.cache_bytes).context("cannot open the metadata")?;
-        let place = file.display().to_string();
-        return Ok(Meta { store: Arc::new(store), commit_bytes: embedded::MAX_COMMIT_BYTES, zookeeper: None, place });
+        return if file.exists() { embedded(config, data_dir).map(Some) } else { Ok(None) };
     }
     if file.exists() {
         tracing::warn!(file = %file.display(), "its records are not used: `store.metadata` is \"zookeeper\"");
     }
+    match ZooKeeperStore::open_existing(options(config, data_dir, takes_over)?).await {
+        Ok(store) => Ok(Some(in_zookeeper(config, data_dir, store))),
+        Err(zookeeper::OpenError::Nothing { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens it, and makes an empty one where none is: for who knows that nothing here belongs to another. Takes nothing.
+pub async fn make_metadata(config: &Config, data_dir: &DataDir, takes_over: bool) -> Result<Meta, StartError> {
+    if config.store.metadata == Metadata::Embedded {
+        return embedded(config, data_dir);
+    }
+    let store = ZooKeeperStore::open(options(config, data_dir, takes_over)?).await?;
+    Ok(in_zookeeper(config, data_dir, store))
+}
+
+fn embedded(config: &Config, data_dir: &DataDir) -> Result<Meta, StartError> {
+    let store = EmbeddedStore::open(&data_dir.meta(), config.store.cache_bytes).context("cannot open the metadata")?;
+    let place = metadata_place(config, data_dir);
+    Ok(Meta { store: Arc::new(store), commit_bytes: embedded::MAX_COMMIT_BYTES, zookeeper: None, place })
+}
+
+fn in_zookeeper(config: &Config, data_dir: &DataDir, store: ZooKeeperStore) -> Meta {
+    let store = Arc::new(store);
+    let (zookeeper, place) = (Some(Arc::clone(&store)), metadata_place(config, data_dir));
+    Meta { store, commit_bytes: zookeeper::MAX_COMMIT_BYTES, zookeeper, place }
+}
+
+fn options(config: &Config, data_dir: &DataDir, takes_over: bool) -> Result<Options, StartError> {
     let settings = &config.zookeeper;
     let auth = settings.auth_file.as_deref().map(zookeeper::read_auth).transpose()?;
     let owner = Owner::of(data_dir.root(), &config.node.name).context("cannot give the data directory an identity")?;
-    let owner = if opening == Opening::Adopt { owner.taking_over() } else { owner };
-    let options = Options {
+    Ok(Options {
         servers: settings.servers.clone(),
         chroot: settings.chroot.clone(),
         session_timeout: settings.session_timeout,
         commit_timeout: settings.commit_timeout,
         auth,
         tls: tls(settings),
-        owner: Some(owner),
-    };
-    let store = match opening {
-        Opening::Look => ZooKeeperStore::open_existing(options).await?,
-        _ => ZooKeeperStore::open(options).await?,
-    };
-    let store = Arc::new(store);
-    let place = format!("{} in ZooKeeper ({})", settings.chroot, settings.servers.join(","));
-    let zookeeper = Some(Arc::clone(&store));
-    Ok(Meta { store, commit_bytes: zookeeper::MAX_COMMIT_BYTES, zookeeper, place })
+        owner: Some(if takes_over { owner.taking_over() } else { owner }),
+    })
 }
 
 /// The binaries, and what has to go on beside them for as long as the server runs.
@@ -160,52 +187,60 @@ pub struct Blobs {
     pub sweeping: Option<BoxFuture<'static, ()>>,
 }
 
-pub async fn binaries(config: &Config, data_dir: &DataDir, opening: Opening) -> Result<Blobs, StartError> {
+/// Opens them where a place for them is there, and takes nothing.
+pub async fn find_binaries(config: &Config, data_dir: &DataDir) -> Result<Option<Blobs>, StartError> {
+    let is_there = || config.store.shared.directory.as_deref().is_some_and(Path::exists);
+    match config.store.binaries {
+        Binaries::Hdfs => {
+            let found = ObjectBinaryStore::find_hdfs(&config.store.hdfs).await.map_err(opening)?;
+            Ok(found.map(elsewhere))
+        }
+        Binaries::Shared if !is_there() => Ok(None),
+        _ => make_binaries(config, data_dir).await.map(Some),
+    }
+}
+
+/// Opens them, and makes a directory for them in HDFS where none is: for who knows that nothing here belongs to another. Takes nothing.
+pub async fn make_binaries(config: &Config, data_dir: &DataDir) -> Result<Blobs, StartError> {
     const CANNOT: &str = "cannot open the binaries";
-    let store = match config.store.binaries {
+    match config.store.binaries {
         Binaries::Local => {
             let store = ObjectBinaryStore::open_local(&data_dir.blobs()).context(CANNOT)?;
-            return Ok(Blobs { store: Arc::new(store), owned: None, sweeping: None });
+            Ok(Blobs { store: Arc::new(store), owned: None, sweeping: None })
         }
         Binaries::S3 => {
-            let store = Arc::new(S3BinaryStore::open(&config.store.s3).await.map_err(self::opening)?);
+            let store = Arc::new(S3BinaryStore::open(&config.store.s3).await.map_err(opening)?);
             let sweeping = Some(Arc::clone(&store).keep_swept().boxed());
-            return elsewhere(
-                config,
-                data_dir,
-                opening,
-                Blobs { store: Arc::clone(&store) as _, owned: Some(store), sweeping },
-            )
-            .await;
+            Ok(Blobs { store: Arc::clone(&store) as _, owned: Some(store), sweeping })
         }
         Binaries::Shared => {
             let directory = config.store.shared.directory.as_deref().context("`store.shared.directory` is not set")?;
-            if opening == Opening::Look && !directory.exists() {
-                return Err(no_binaries(config, data_dir));
-            }
             let place = || format!("{CANNOT}: store.shared.directory is {}", directory.display());
-            ObjectBinaryStore::open_shared(directory).with_context(place)?
+            Ok(elsewhere(ObjectBinaryStore::open_shared(directory).with_context(place)?))
         }
-        Binaries::Hdfs if opening == Opening::Look => {
-            let found = ObjectBinaryStore::find_hdfs(&config.store.hdfs).await.map_err(self::opening)?;
-            found.ok_or_else(|| no_binaries(config, data_dir))?
-        }
-        Binaries::Hdfs => ObjectBinaryStore::open_hdfs(&config.store.hdfs).await.map_err(self::opening)?,
-    };
-    let store = Arc::new(store);
-    let sweeping = Some(Arc::clone(&store).keep_swept().boxed());
-    elsewhere(config, data_dir, opening, Blobs { store: Arc::clone(&store) as _, owned: Some(store), sweeping }).await
+        Binaries::Hdfs => Ok(elsewhere(ObjectBinaryStore::open_hdfs(&config.store.hdfs).await.map_err(opening)?)),
+    }
 }
 
-/// Who only looks finds binaries that a server has used.
-async fn elsewhere(config: &Config, data_dir: &DataDir, opening: Opening, blobs: Blobs) -> Result<Blobs, StartError> {
-    if opening == Opening::Look
-        && let Some(owned) = &blobs.owned
-        && owned.owner().await.map_err(self::opening)?.is_none()
-    {
-        return Err(no_binaries(config, data_dir));
+fn elsewhere(store: ObjectBinaryStore) -> Blobs {
+    let store = Arc::new(store);
+    let sweeping = Some(Arc::clone(&store).keep_swept().boxed());
+    Blobs { store: Arc::clone(&store) as _, owned: Some(store), sweeping }
+}
+
+/// For who only looks: a store, and binaries that a server has used.
+async fn used(
+    config: &Config,
+    data_dir: &DataDir,
+    meta: Option<Arc<Meta>>,
+    blobs: Option<Blobs>,
+) -> Result<(Arc<Meta>, Blobs), StartError> {
+    let nothing = || zookeeper::OpenError::Nothing { chroot: config.zookeeper.chroot.clone() };
+    let (meta, blobs) = (meta.ok_or_else(nothing)?, blobs.ok_or_else(|| no_binaries(config, data_dir))?);
+    match &blobs.owned {
+        Some(owned) if owned.owner().await.map_err(opening)?.is_none() => Err(no_binaries(config, data_dir)),
+        _ => Ok((meta, blobs)),
     }
-    Ok(blobs)
 }
 
 fn no_binaries(config: &Config, data_dir: &DataDir) -> StartError {
@@ -259,19 +294,14 @@ pub fn run(json: bool, command: &StoreCommand) -> Result<Exit, Failure> {
     runtime.block_on(async {
         let failure = |error: StartError| crate::failure(&error);
         let data_dir = Arc::new(data_dir(&config, command)?);
-        let opening = Opening::of(command);
-        let meta = Arc::new(metadata(&config, &data_dir, opening).await.map_err(failure)?);
-        let found = binaries(&config, &data_dir, opening).await.map_err(failure)?;
+        let (meta, found, adoption) = opened(&config, &data_dir, command).await?;
         let blobs = Arc::clone(&found.store);
         let blobs_place = binaries_place(&config, &data_dir);
-        let opened = Arc::new(Opened::new(&config, data_dir, Arc::clone(&meta), found));
-        match command {
-            StoreCommand::Adopt { yes, .. } => {
-                refuse_half_import(&meta).await.map_err(failure)?;
-                return opened.adopt(json, *yes).await;
-            }
-            StoreCommand::Import { .. } => opened.begin_import().await.map_err(failure)?,
-            _ => opened.judge().await.map_err(failure)?,
+        let opened = Arc::new(Opened::new(&config, &data_dir, &meta, &found));
+        match (command, adoption) {
+            (_, Some(adoption)) => return opened.adopt(json, &adoption).await,
+            (StoreCommand::Import { .. }, None) => opened.begin_import().await.map_err(failure)?,
+            (_, None) => opened.judge().await.map_err(failure)?,
         }
         let (store, meta_place) = (Arc::clone(&meta.store), meta.place.clone());
         let znodes = meta.zookeeper.as_ref().map(|store| store.znodes());
@@ -279,6 +309,43 @@ pub fn run(json: bool, command: &StoreCommand) -> Result<Exit, Failure> {
         let stores = Stores { meta: store, blobs, meta_place, blobs_place, commit_bytes, znodes, belongings: opened };
         cli::store(json, command, &stores).await
     })
+}
+
+/// The stores that a command is for. What lacks is made once nothing speaks against it: for an adoption, once somebody agrees to that.
+async fn opened(
+    config: &Config,
+    data_dir: &Arc<DataDir>,
+    command: &StoreCommand,
+) -> Result<(Arc<Meta>, Blobs, Option<Adoption>), Failure> {
+    let failure = |error: StartError| crate::failure(&error);
+    let takes_over = Opening::of(command) == Opening::Adopt;
+    let meta = find_metadata(config, data_dir, takes_over).await.map_err(failure)?.map(Arc::new);
+    let blobs = find_binaries(config, data_dir).await.map_err(failure)?;
+    let looked = Looked::new(config, data_dir, meta.as_ref(), blobs.as_ref());
+    let adoption = match command {
+        StoreCommand::Adopt { yes, .. } => {
+            if let Some(meta) = &meta {
+                refuse_half_import(meta).await.map_err(failure)?;
+            }
+            let adoption = looked.adoption().await.map_err(failure)?;
+            cli::agree_to_adopt(&adoption, *yes)?;
+            Some(adoption)
+        }
+        StoreCommand::Import { .. } => looked.judge_import().await.map(|()| None).map_err(failure)?,
+        _ => {
+            let (meta, blobs) = used(config, data_dir, meta, blobs).await.map_err(failure)?;
+            return Ok((meta, blobs, None));
+        }
+    };
+    let blobs = match blobs {
+        Some(blobs) => blobs,
+        None => make_binaries(config, data_dir).await.map_err(failure)?,
+    };
+    let meta = match meta {
+        Some(meta) => meta,
+        None => Arc::new(make_metadata(config, data_dir, takes_over).await.map_err(failure)?),
+    };
+    Ok((meta, blobs, adoption))
 }
 
 fn data_dir(config: &Config, command: &StoreCommand) -> Result<DataDir, Failure> {

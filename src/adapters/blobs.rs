@@ -3,6 +3,7 @@
 //! A blob of up to one part is kept in memory, and put in one step. A larger one goes to a temporary object part
 //! by part while it is hashed, and is renamed to its hash at the end. Names are hashes, so overwriting is harmless.
 
+mod parts;
 mod shared;
 pub(super) mod verified;
 
@@ -29,6 +30,7 @@ use super::{hdfs, hex};
 use crate::ports::{BinaryStore, BlobError, BlobInfo, BlobReader, BlobWriter, Stamp};
 use crate::runtime::crash::{self, Side};
 use crate::runtime::{clock, random};
+pub(super) use parts::next_part;
 pub(super) use shared::{BETWEEN_SWEEPS, OWNER, UPLOADS_END, age};
 
 /// An upload holds about two of them.
@@ -464,13 +466,9 @@ impl Drop for Writer {
 #[async_trait]
 impl BlobWriter for Writer {
     async fn write(&mut self, mut chunk: Bytes) -> Result<(), BlobError> {
-        while self.rest.len() + chunk.len() > PART_BYTES {
-            let missing = chunk.split_to(PART_BYTES - self.rest.len());
-            self.rest.extend_from_slice(&missing);
-            let part = std::mem::take(&mut self.rest).freeze();
+        while let Some(part) = next_part(&mut self.rest, &mut chunk, PART_BYTES) {
             self.put_part(part).await?;
         }
-        self.rest.extend_from_slice(&chunk);
         Ok(())
     }
 

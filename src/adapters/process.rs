@@ -103,7 +103,7 @@ impl Launcher for ProcessLauncher {
             message: format!("{}: {error}", directory.display()),
             class: match error.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failure::STORAGE_FULL,
-                io::ErrorKind::ReadOnlyFilesystem => failure::STORE_UNAVAILABLE,
+                io::ErrorKind::ReadOnlyFilesystem => failure::DATA_DIR_UNAVAILABLE,
                 _ => failure::LAUNCH_FAILED,
             },
         };

@@ -58,6 +58,9 @@ pub struct Job {
     /// While it waits for a place in its context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<JobQueue>,
+    /// Why it does not begin, although its driver has it: in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
     /// Of a job that failed or was killed: its cause; of one that finished: its result, but not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -83,6 +86,7 @@ impl From<&JobRecord> for Job {
             duration,
             status: record.state.name().into(),
             queue: None,
+            waits_for: None,
             result: cause,
         }
     }
@@ -102,6 +106,12 @@ impl Job {
     pub fn at(self, record: &JobRecord, position: Option<usize>) -> Self {
         let queue = position.map(|position| JobQueue { position, priority: record.priority.get() });
         Self { queue, ..self }
+    }
+
+    /// The same with what it waits for.
+    #[must_use]
+    pub fn waiting_for(self, waits_for: Option<String>) -> Self {
+        Self { waits_for, ..self }
     }
 }
 

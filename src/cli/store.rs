@@ -1,5 +1,6 @@
 //! `doyen store`: looks after stores that no server uses.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,8 +15,8 @@ use super::output::{print, table};
 use super::progress::Progress;
 use crate::core::timestamp;
 use crate::maintenance::{
-    self, BlobError, CheckOptions, Checked, ExportOptions, FamilyStats, Finding, FormatError, Repaired, Source, Stats,
-    Stores, ToolError,
+    self, BlobError, CheckOptions, Checked, ExportOptions, FamilyStats, Finding, FormatError, Kind, Repaired, Source,
+    Stats, Stores, ToolError,
 };
 
 /// Does what the command says, with stores that nobody else uses.
@@ -95,11 +96,13 @@ fn json_line(finding: &Finding, repaired: Repaired) -> String {
 }
 
 fn summary(checked: &Checked) -> serde_json::Value {
-    let findings: serde_json::Map<_, _> =
-        checked.findings.iter().map(|(kind, number)| (kind.name().to_owned(), (*number).into())).collect();
+    let by_kind = |of: &BTreeMap<Kind, u64>| -> serde_json::Map<_, _> {
+        of.iter().map(|(kind, number)| (kind.name().to_owned(), (*number).into())).collect()
+    };
+    let (findings, left) = (by_kind(&checked.findings), by_kind(&checked.left));
     json!({"sound": checked.is_sound(), "entries": checked.entries, "packed-jobs": checked.packed, "blobs": checked.blobs, "blob-bytes": checked.blob_bytes,
         "unreferenced-blobs": checked.unreferenced, "unreferenced-bytes": checked.unreferenced_bytes,
-        "unknown-kinds": checked.unknown, "findings": findings, "repaired": checked.repaired})
+        "unknown-kinds": checked.unknown, "findings": findings, "repaired": checked.repaired, "left": left})
 }
 
 fn conclude(checked: &Checked, options: CheckOptions) {
@@ -108,7 +111,8 @@ fn conclude(checked: &Checked, options: CheckOptions) {
     note(format!("read {entries} records, {packed} packed jobs and {blobs} blobs of {blob_bytes} bytes, {hashed}"));
     if *unreferenced > 0 {
         note(format!(
-            "nothing is seen to refer to {unreferenced} blobs of {unreferenced_bytes} bytes; retention removes them"
+            "nothing is seen to refer to {unreferenced} blobs of {unreferenced_bytes} bytes; retention removes them, once a server has \
+             seen them so for `retention.unreferenced-age`"
         ));
     }
     for (family, number) in &checked.unknown {
@@ -121,6 +125,11 @@ fn conclude(checked: &Checked, options: CheckOptions) {
     let kinds: Vec<String> =
         checked.findings.iter().map(|(kind, number)| format!("{number} {}", kind.name())).collect();
     note(format!("{wrong} things are wrong ({}); {repaired} of them are repaired", kinds.join(", ")));
+    if options.repair {
+        for (kind, number) in &checked.left {
+            note(format!("left as they are: {number} {}: {}", kind.name(), kind.why_left()));
+        }
+    }
     let more = checked.repairable - repaired;
     if more > 0 && !options.repair {
         note(format!("hint: `doyen store check --repair` repairs {more} of them"));

@@ -59,9 +59,12 @@ impl JobState {
 /// Classes of failures. Those of stores are answered with a status of their own.
 pub mod failure {
     pub const STORAGE_FULL: &str = "StorageFull";
+    /// Of records.
     pub const STORE_UNAVAILABLE: &str = "StoreUnavailable";
     /// It may have been written all the same.
     pub const STORE_UNKNOWN: &str = "StoreUnknown";
+    /// Where drivers have their directories.
+    pub const DATA_DIR_UNAVAILABLE: &str = "DataDirectoryUnavailable";
     pub const LAUNCH_FAILED: &str = "LaunchFailed";
 }
 

@@ -181,7 +181,7 @@ fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
         | E::TokenWasMade { .. }
         | E::Forbidden(_) => access(cause),
         E::StoreUnavailable(_) => {
-            let text = "The metadata store is unavailable at the moment; try again";
+            let text = "The metadata store (`store.metadata`) is unavailable at the moment; try again";
             (S::SERVICE_UNAVAILABLE, "store-unavailable", error(text))
         }
         E::FilesUnavailable { store, .. } => {
@@ -189,7 +189,7 @@ fn decide(cause: &ServiceError) -> (StatusCode, &'static str, Said) {
             (S::SERVICE_UNAVAILABLE, "store-unavailable", error(text))
         }
         E::StoreUnknown(_) => {
-            let text = "The metadata store has not answered: what was asked may have been done, or may be yet. Look before you ask \
+            let text = "The metadata store (`store.metadata`) has not answered: what was asked may have been done, or may be yet. Look before you ask \
                         again, or ask again with the same Idempotency-Key";
             (S::SERVICE_UNAVAILABLE, "store-unknown", error(text))
         }

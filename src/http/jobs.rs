@@ -24,7 +24,8 @@ pub async fn list(State(service): State<Service>, Who(who): Who, params: Params)
         Some(limit) => usize::try_from(limit).ok(),
     };
     let jobs = service.list_jobs(&who, params.get("status"), limit).await?;
-    let jobs: Vec<Job> = jobs.iter().map(|job| Job::from(job).at(job, service.position(job))).collect();
+    let told = |job| Job::from(job).at(job, service.position(job)).waiting_for(service.waits_for(job));
+    let jobs: Vec<Job> = jobs.iter().map(told).collect();
     Ok(answer::json(StatusCode::OK, &jobs))
 }
 
@@ -54,7 +55,7 @@ pub async fn details(
 ) -> Result<Response, HttpError> {
     let (record, progress) = service.job_details(&who, &id).await?;
     let mut details = JobDetails::new(&record, progress);
-    details.job = details.job.at(&record, service.position(&record));
+    details.job = details.job.at(&record, service.position(&record)).waiting_for(service.waits_for(&record));
     Ok(answer::json(StatusCode::OK, &details))
 }
 

@@ -18,7 +18,8 @@ use crate::service::{JobView, ResultContent, Service, ServiceError};
 
 /// J, with the result.
 pub async fn job(service: &Service, view: JobView) -> Result<Response, HttpError> {
-    let job = Job::from(&view.record).at(&view.record, service.position(&view.record));
+    let record = &view.record;
+    let job = Job::from(record).at(record, service.position(record)).waiting_for(service.waits_for(record));
     let before = serde_json::to_string(&job).expect("plain data");
     Ok(with_result(service, &view.record.id, &before, &view.result).await?)
 }

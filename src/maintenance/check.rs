@@ -48,6 +48,8 @@ pub struct Checked {
     /// Keys of families that this version does not know, by family.
     pub unknown: BTreeMap<String, u64>,
     pub findings: BTreeMap<Kind, u64>,
+    /// Those that are as they were.
+    pub left: BTreeMap<Kind, u64>,
     pub repaired: u64,
     /// Findings that would be repaired with `repair`.
     pub repairable: u64,
@@ -213,7 +215,10 @@ impl Checker<'_> {
             _ => Repaired::No,
         };
         self.checked.repairable += u64::from(finding.repair.is_some());
-        self.checked.repaired += u64::from(repaired == Repaired::Yes);
+        match repaired {
+            Repaired::Yes => self.checked.repaired += 1,
+            Repaired::No | Repaired::Changed => *self.checked.left.entry(finding.kind).or_default() += 1,
+        }
         (self.tell)(finding, repaired).map_err(ToolError::Output)
     }
 }

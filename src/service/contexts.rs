@@ -185,9 +185,11 @@ pub(super) async fn all_stopped(stops: JoinHandle<Result<(), Failure>>) -> Resul
 pub(super) fn not_created(cause: Failure) -> ServiceError {
     match cause.class.as_str() {
         failure::STORAGE_FULL => ServiceError::StorageFull(cause.message),
-        // Of records, or of the drivers' directories.
-        failure::STORE_UNAVAILABLE => ServiceError::FilesUnavailable { store: "store", why: cause.message },
         failure::STORE_UNKNOWN => ServiceError::StoreUnknown(cause.message),
+        failure::STORE_UNAVAILABLE => ServiceError::StoreUnavailable(cause.message),
+        failure::DATA_DIR_UNAVAILABLE => {
+            ServiceError::FilesUnavailable { store: "data directory (`node.data-dir`)", why: cause.message }
+        }
         _ => ServiceError::ContextInit(cause),
     }
 }

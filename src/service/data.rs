@@ -64,7 +64,7 @@ fn data_error(name: &str, error: DataError) -> ServiceError {
         DataError::Full(why) => ServiceError::StorageFull(why),
         DataError::Failed(why) => {
             tracing::error!(name, error = %why, "data files");
-            ServiceError::FilesUnavailable { store: "store of data files", why }
+            ServiceError::FilesUnavailable { store: "store of data files (`node.data-dir`)", why }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -145,19 +145,30 @@ impl Service {
     ) -> Result<(BlobReader, u64), ServiceError> {
         self.permit_driver(context_id, secret)?;
         let missing = || ServiceError::BinaryNotFound(sha256.into());
-        let stamp = self.blobs.stat(sha256).await?.ok_or_else(missing)?.stamp;
+        let withheld = |error: BlobError| {
+            self.withheld.note(context_id, sha256, &error);
+            error
+        };
+        let stamp = self.blobs.stat(sha256).await.map_err(withheld)?.ok_or_else(missing)?.stamp;
         if self.drivers.damaged.has(sha256, stamp) {
             return Err(ServiceError::Internal(format!("blob {sha256} is damaged where it is stored")));
         }
-        let (content, size_bytes) = self.blobs.read(sha256, 0, None).await.map_err(|error| match error {
-            BlobError::NotFound(_) => missing(),
-            other => other.into(),
-        })?;
+        let (content, size_bytes) =
+            self.blobs.read(sha256, 0, None).await.map_err(withheld).map_err(|error| match error {
+                BlobError::NotFound(_) => missing(),
+                other => other.into(),
+            })?;
         let (damaged, blob) = (self.drivers.damaged.clone(), sha256.to_owned());
-        let content = content.inspect_err(move |error| {
-            tracing::error!(%error, blob, "a driver was not given all of a blob");
-            if matches!(error, BlobError::Damaged { .. }) {
-                damaged.insert(&blob, stamp);
+        let (withheld, context) = (self.withheld.clone(), context_id.to_owned());
+        let content = content.inspect(move |part| match part {
+            Ok(_) => withheld.given(&context, &blob),
+            Err(error) => {
+                if withheld.note(&context, &blob, error) {
+                    tracing::error!(%error, context, blob, "a driver was not given all of a blob");
+                }
+                if matches!(error, BlobError::Damaged { .. }) {
+                    damaged.insert(&blob, stamp);
+                }
             }
         });
         Ok((content.boxed(), size_bytes))

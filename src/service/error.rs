@@ -136,7 +136,7 @@ pub enum ServiceError {
     /// The metadata store. For logs; clients are told less.
     #[error("store unavailable: {0}")]
     StoreUnavailable(String),
-    /// Another store, in words; `store` where it is not known which.
+    /// Another store, in words, with the setting that says where it is.
     #[error("{store} unavailable: {why}")]
     FilesUnavailable { store: &'static str, why: String },
     /// What was asked may have been done, or may be yet.
@@ -172,9 +172,11 @@ impl From<BlobError> for ServiceError {
     fn from(error: BlobError) -> Self {
         match error {
             BlobError::Full(why) => Self::StorageFull(why),
-            BlobError::Unavailable(why) => Self::FilesUnavailable { store: "store of binaries", why },
+            BlobError::Unavailable(why) => {
+                Self::FilesUnavailable { store: "store of binaries (`store.binaries`)", why }
+            }
             BlobError::Unreadable { .. } => {
-                Self::FilesUnavailable { store: "store of binaries", why: error.to_string() }
+                Self::FilesUnavailable { store: "store of binaries (`store.binaries`)", why: error.to_string() }
             }
             BlobError::Damaged { sha256, why } => Self::ContentUnreadable { sha256, why },
             BlobError::NotFound(_) | BlobError::WrongHash { .. } => Self::Internal(error.to_string()),

@@ -22,6 +22,7 @@ mod stores;
 mod submit;
 mod timeline;
 mod tokens;
+mod withheld;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -81,6 +82,7 @@ pub struct Shared {
     /// A permit for each stream of events.
     streams: Arc<Semaphore>,
     binaries: stores::Binaries,
+    withheld: withheld::Withheld,
 }
 
 /// What `Service` is made of.
@@ -141,6 +143,7 @@ impl Service {
             retention,
             streams,
             binaries: stores::Binaries::default(),
+            withheld: withheld::Withheld::default(),
         }))
     }
 

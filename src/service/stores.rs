@@ -169,6 +169,10 @@ impl Service {
         [("metadata", metadata), ("binaries", self.binaries.away().map(|(away, _)| away))]
     }
 
+    pub(super) fn binaries_are_away(&self) -> bool {
+        self.binaries.away().is_some()
+    }
+
     /// Which stores are away, in words. Anybody may read it; the log says more.
     pub(super) fn degraded(&self) -> Option<String> {
         let takes_nothing = self.binaries.away().is_some_and(|(_, trouble)| trouble == Trouble::TakeContent);

@@ -28,7 +28,7 @@ start A  leave A  expire A
 store cut A  store mend A  store away  store back
 loss 10%  delay 50ms
 clock A 60s  drift A 200
-delete record  roll back [1]  damage record  newer record  equal ages  delete fence  fence back  restore
+delete record  delete all  roll back [1]  damage record  newer record  equal ages  delete fence  fence back  restore
 replay A 1000        messages of the past, at once; lies A 1000: as if from other runs
 mend                 all is mended
 Each may be followed by `at 2s` (after the beginning) and `for 5s` (then it is undone). Several are separated by commas.";
@@ -147,6 +147,8 @@ fn whole(words: &[&str]) -> Result<Vec<Fault>, String> {
         }
         ["delay", span] => noise(Noise { delay_us: millis(span)? * 1000, ..Noise::default() }),
         ["delete", "record"] => damage(Damage::Delete),
+        // With its fences.
+        ["delete", "all"] => damage(Damage::DeleteAll),
         ["delete", "fence"] => damage(Damage::FenceDeleted),
         ["fence", "back"] => damage(Damage::FenceBack),
         ["roll", "back"] => damage(Damage::RollBack(1)),
@@ -268,6 +270,15 @@ mod tests {
     fn times_and_what_undoes_a_fault() {
         reads("crash A at 1s, freeze B for 2s", &[(0, "B is frozen"), (1000, "A crashes"), (2000, "B continues")]);
         reads("store away for 5s at 1s", &[(1000, "the store is away"), (6000, "the store is back")]);
+    }
+
+    #[test]
+    fn hands_and_the_operator_who_makes_it_good() {
+        reads(
+            "delete record for 2s",
+            &[(0, "by hand: the record is deleted, its fences stay"), (2000, "the record is restored by the operator")],
+        );
+        reads("delete all", &[(0, "by hand: the record and its fence are deleted")]);
     }
 
     #[test]

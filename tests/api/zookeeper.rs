@@ -22,6 +22,7 @@ async fn jobs_run_over_a_killed_server_and_a_killed_zookeeper() {
     let server = start(Place::new(), &listen, &ensemble);
     server.upload("jobs", WHEEL, jobs()).await.is_success(201);
     server.open("c").await;
+    server.open("other").await;
     let gate = server.gate("gate");
     let waiting = server.waiting(&gate).await;
 
@@ -32,6 +33,8 @@ async fn jobs_run_over_a_killed_server_and_a_killed_zookeeper() {
     assert!(refused.json(503)["result"].as_str().unwrap().contains("metadata store"), "{}", refused.text());
     let retry = server.request(Method::POST, "/contexts/d").send().await.unwrap();
     assert_eq!(retry.status(), 503);
+    let goes_on = server.delete("/contexts/other").await;
+    assert!(goes_on.text().contains("metadata store (`store.metadata`)"), "{} {}", goes_on.status, goes_on.text());
     ensemble.servers[0].start();
     eventually("a change", || async { server.post("/contexts/e", "").await.status == 200 }).await;
 

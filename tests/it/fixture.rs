@@ -1,8 +1,9 @@
 //! What a test has of the server when there is no HTTP: its actors over any stores.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use doyen::adapters::memory::{MemoryBlobs, MemoryStore};
 use doyen::adapters::outbound::HttpOutbound;
 use doyen::config::Config;
@@ -65,4 +66,14 @@ impl<G: Gate> MetaStore for Gated<G> {
     async fn revision(&self) -> Result<Revision, ReadError> {
         self.store.revision().await
     }
+}
+
+/// The most that any test stores at once, and a little.
+const MOST: usize = (48 << 20) + 64;
+
+/// Of any size, without a pattern; a smaller one is how a larger one begins. Made once: without optimisation it takes seconds.
+pub fn content(size: usize) -> Bytes {
+    static MUCH: LazyLock<Bytes> =
+        LazyLock::new(|| (0..MOST as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect());
+    MUCH.slice(..size)
 }

@@ -256,7 +256,7 @@ impl Records {
             fences = read.map(|rec| self.record(rec).fence()).into_iter().collect();
         }
         let reading = store::Reading { record: Ok(read.map(stored)), fences, registered: Vec::new() };
-        let meaning = match standing(known.map(stored).as_ref(), &reading) {
+        let meaning = match standing(known.map(stored).as_ref(), false, &reading) {
             Standing::Nothing { fences: None } => Meaning::Nothing,
             Standing::Nothing { fences: Some(_) } => Meaning::FenceLeft,
             Standing::Good(_) => Meaning::Good,

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod adopted;
 mod binaries;
 #[allow(dead_code, unused_imports, reason = "tests/api uses all of it")]
 #[path = "../api/fixture/mod.rs"]

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::binaries::{takes_uploads, upload};
-use crate::fixture::{Place, Server, WHEEL, eventually, jobs};
+use crate::fixture::{Place, Server, WHEEL, eventually, jobs, wheel};
 use crate::stores::{CALM, Stores, hdfs, is_refused, recovers, says_what_is_away};
 
 /// The DataNode's file of a block of this size, which no other block has.
@@ -40,6 +40,17 @@ async fn large(server: &Server, bytes: u64) -> String {
     id
 }
 
+/// The job has not begun, and says why.
+async fn waits_for(server: &Server, job: &str, words: &str) {
+    for path in [format!("/jobs/{job}"), format!("/v1/jobs/{job}")] {
+        let says = || async {
+            let told = server.get(&path).await.json(200);
+            told["status"] == "STARTED" && told["waitsFor"].as_str().is_some_and(|told| told.contains(words))
+        };
+        eventually(words, says).await;
+    }
+}
+
 /// A job that has finished with a log of so many bytes.
 async fn said(server: &Server, bytes: usize) -> String {
     let id = server.job("Says", &json!({"text": "x".repeat(bytes)})).await;
@@ -48,7 +59,7 @@ async fn said(server: &Server, bytes: usize) -> String {
 }
 
 /// `doyen store` on the stores of a server that has ended.
-fn store(stores: &Stores, place: &Place, arguments: &[&str]) -> (Option<i32>, String, String) {
+pub fn store(stores: &Stores, place: &Place, arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_doyen"));
     command.arg("store").args(arguments).arg("--data-dir").arg(place.path("data")).current_dir(place.root());
     for setting in stores.settings() {
@@ -112,20 +123,59 @@ fn is_told_by_tools(stores: &Stores, place: &Place, jobs: &[&String]) {
     assert!(code == Some(0) && said.contains("left out 3 blobs"), "{said}");
 }
 
+/// A wheel with one job, of a size that no other content has.
+fn of_its_own_size() -> Vec<u8> {
+    let source = "class Job:\n    def validate(self, context, runtime, config):\n        return config\n\n    \
+                  def run_job(self, context, runtime, data):\n        return 'ran'\n";
+    let mut random = 1_u32;
+    let mut letter = || {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from_u32(u32::from('a') + (random >> 24) % 26).unwrap()
+    };
+    let letters: String = (0..20_000).map(|_| letter()).collect();
+    wheel(&[("lost.py", source), ("data.txt", &letters)])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_code_cannot_be_read_says_so_and_runs_once_that_is_uploaded_again() {
+    let _calm = CALM.read().await;
+    let server = started(&Stores::plain()).await;
+    let code = of_its_own_size();
+    server.upload("lost", WHEEL, code.clone()).await.is_success(201);
+    damage(code.len() as u64, 100);
+    let job = server.post("/jobs?appName=lost&classPath=lost.Job&context=c", "").await.json(202);
+    let job = job["jobId"].as_str().unwrap();
+    waits_for(&server, job, "the content of binary lost, for ").await;
+    waits_for(&server, job, "upload the binary again").await;
+    server.upload("lost", WHEEL, code).await.is_success(201);
+    let ended = server.ended(job).await;
+    assert_eq!((&ended["status"], &ended["result"]), (&json!("FINISHED"), &json!("ran")), "{ended}");
+    assert!(ended.get("waitsFor").is_none(), "{ended}");
+    server.reset().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_datanode_is_dead() {
     let _alone = CALM.write().await;
     let stores = Stores::plain();
     let (server, gate, job) = stores.with_a_job().await;
     let (result, log) = (large(&server, 1_234_567).await, said(&server, 1234).await);
+    // Its driver has no code yet.
+    server.open("d").await;
     let paths = [format!("/jobs/{result}"), format!("/v1/jobs/{result}/result"), format!("/v1/jobs/{log}/logs")];
     tokio::task::block_in_place(|| hdfs().kill_datanode());
     for path in &paths {
         is_refused(&server.get(path).await, &["store-unavailable"]);
     }
     is_refused(&upload(&server, "late").await, &["store-unavailable"]);
+    let waiting = server.post("/jobs?appName=jobs&classPath=jobs.Echo&context=d", "a = 1").await.json(202);
+    let waiting = waiting["jobId"].as_str().unwrap();
+    waits_for(&server, waiting, "the content of binary jobs, for ").await;
     says_what_is_away(&server, "binaries").await;
+    waits_for(&server, waiting, "the store of binaries (`store.binaries`) is away").await;
     tokio::task::block_in_place(|| hdfs().start_datanode());
+    let ended = server.ended(waiting).await;
+    assert!(ended["status"] == "FINISHED" && ended.get("waitsFor").is_none(), "{ended}");
     gate.open();
     recovers(&server, &job).await;
     for path in &paths {

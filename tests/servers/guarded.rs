@@ -1,7 +1,7 @@
 //! A process that ends with the test that started it, however that ends.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -98,13 +98,16 @@ pub fn remove_at_exit(directory: &Path) {
     std::mem::forget(remover.spawn().unwrap());
 }
 
-/// A port that nobody has, and that no outgoing connection is given.
+/// A port that nobody has, that no outgoing connection is given, and that is this process's until its end: the tests of other crates run
+/// at the same time, and ask for the UDP port of the same number too.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = (std::process::id() % 1000) as u16 * 12;
     loop {
         let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let reserved = UdpSocket::bind(("127.0.0.1", port));
+        if reserved.is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            std::mem::forget(reserved);
             return port;
         }
     }

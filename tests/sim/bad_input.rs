@@ -1,5 +1,7 @@
 //! The store changed by hand, nodes that lie, floods, twins, clocks apart.
 
+use doyen_simulator::faults::Fault;
+use doyen_simulator::plan::{StoreNoise, TimedFault};
 use doyen_simulator::scenario::{Outcome, Scenario};
 
 use crate::fixture::{cluster, play};
@@ -29,6 +31,37 @@ fn damaged_and_restored(damage: &str) {
 #[test]
 fn the_record_is_deleted_with_fences_left_over() {
     damaged_and_restored("delete record");
+}
+
+#[test]
+fn the_record_is_deleted_with_its_fences() {
+    damaged_and_restored("delete all");
+}
+
+/// A is started again, and its way to the store is so long. Until all is deleted it has asked once.
+#[track_caller]
+fn deleted_while_a_newcomer_reads(way_ms: u64, fault: &str) {
+    let slow = |fault: &str| {
+        let mut scenario = cluster(3, fault);
+        let at_ms = scenario.plan.faults[0].at_ms;
+        let noise = StoreNoise { delay_us: way_ms * 1000, ..StoreNoise::default() };
+        scenario.plan.faults.push(TimedFault { at_ms, fault: Fault::StoreNoise { node: 0, noise } });
+        scenario
+    };
+    play(&slow(fault), |o| assert_eq!((o.ready(), o.report.record.is_none()), (String::new(), true)));
+    play(&slow(&format!("{fault}, restore at 8s, mend at 9s")).lasting(30_000), all_are_back);
+}
+
+/// It has read a record without its fence, and when it makes sure of that there is none.
+#[test]
+fn the_record_is_deleted_with_its_fences_while_a_newcomer_doubts_it_then_nobody_founds() {
+    deleted_while_a_newcomer_reads(200, "crash A, delete fence at 500ms, delete all at 1500ms");
+}
+
+/// Most answers come after the deadline: it does not go by the record that they tell.
+#[test]
+fn the_record_is_deleted_with_its_fences_after_a_newcomer_was_told_of_it_too_late_then_nobody_founds() {
+    deleted_while_a_newcomer_reads(400, "crash A, delete all at 1850ms");
 }
 
 #[test]

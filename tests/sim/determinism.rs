@@ -30,10 +30,12 @@ fn a_plan_that_was_saved_and_read_is_the_same() {
 
 #[test]
 fn what_a_flight_recorder_recorded_is_decided_again() {
-    let report = run(&plan(7), Watching { flight: Some(1000), ..Watching::NOTHING });
-    assert!(!report.flights.is_empty());
-    for flight in &report.flights {
-        let replay = doyen_cluster::flight::replay(&flight.dump).unwrap();
-        assert_eq!(replay.differs_at, None, "{}", flight.node);
+    for seed in 1..25 {
+        let report = run(&plan(seed), Watching { flight: Some(1000), ..Watching::NOTHING });
+        assert!(!report.flights.is_empty());
+        for flight in &report.flights {
+            let replay = doyen_cluster::flight::replay(&flight.dump).unwrap();
+            assert_eq!(replay.differs_at, None, "seed {seed}, {}", flight.node);
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The fault table: each row a test, whose name draws it. Nodes are `A`, `B`, … by age; the oldest owns the singleton at first.
 
 use crate::fixture::{cluster, play};
+use doyen_simulator::faults::Fault;
+use doyen_simulator::plan::{StoreNoise, TimedFault};
 use doyen_simulator::scenario::Outcome;
 
 /// Nobody was downed, and all serve.
@@ -46,6 +48,19 @@ fn a_crashes_of_a_b_then_b_lives() {
     play(&cluster(2, "crash A never").survives(), |o| {
         live(o, "B", "B");
         gap_below(o, 1000);
+    });
+}
+
+/// Each answer takes longer than B waits between two looks at the record.
+#[test]
+fn a_crashes_of_a_b_and_b_has_a_slow_store_then_b_lives() {
+    let mut scenario = cluster(2, "crash A never");
+    let slow = StoreNoise { delay_us: 255_000, ..scenario.plan.store };
+    let at_ms = scenario.plan.faults[0].at_ms - 1000;
+    scenario.plan.faults.insert(0, TimedFault { at_ms, fault: Fault::StoreNoise { node: 1, noise: slow } });
+    play(&scenario, |o| {
+        live(o, "B", "B");
+        gap_below(o, 5000);
     });
 }
 

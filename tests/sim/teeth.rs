@@ -9,6 +9,7 @@ use doyen_simulator::invariants::Violation;
 use doyen_simulator::plan::Plan;
 use doyen_simulator::run::run;
 use doyen_simulator::schedule::{is_telling, plan};
+use doyen_simulator::shrink::{shrink, violated};
 use doyen_simulator::world::Watching;
 
 /// Events in which a broken mechanism must be found.
@@ -45,6 +46,19 @@ fn row(mutation: Mutation, tried: &Tried) -> Result<String, String> {
             Ok(format!("{name:<24} {effort}; seed {seed}: {what}"))
         }
         None => Err(format!("{name:<24} {effort}: not found")),
+    }
+}
+
+/// What a failing seed leaves behind: a plan with less in it, which fails by the same invariant.
+#[test]
+fn a_failing_seed_is_shrunk_and_fails_as_before() {
+    for broken in [Mutation::OneAccuserIsEnough, Mutation::TermKept, Mutation::RemovedGoesOn] {
+        let Some((seed, violation)) = tries(broken).found else { panic!("{broken:?} is not found") };
+        let before = Plan { broken: Broken::only(broken), ..plan(seed) };
+        let small = shrink(&before, 400);
+        assert_eq!(violated(&small), Some(violation.invariant), "{broken:?}");
+        assert!(small.faults.len() <= before.faults.len() && small.hosts.len() <= before.hosts.len());
+        assert_ne!(small, before, "{broken:?}: there is nothing that was of no matter");
     }
 }
 

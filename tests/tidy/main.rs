@@ -1,5 +1,6 @@
 //! Style as a test: the doors between the rooms, headers and lengths of files, banned words, scripts, links, licences.
 
+mod doctests;
 mod licences;
 mod links;
 mod rooms;

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::names::{self, Name};
 use super::{Objects, TEMPORARY};
-use crate::adapters::blobs::{hash, lost_task};
+use crate::adapters::blobs::{hash, lost_task, next_part};
 use crate::adapters::hex;
 use crate::ports::{BlobError, BlobWriter};
 use crate::runtime::crash::{self, Side};
@@ -127,13 +127,9 @@ impl Drop for Writer {
 #[async_trait]
 impl BlobWriter for Writer {
     async fn write(&mut self, mut chunk: Bytes) -> Result<(), BlobError> {
-        while self.rest.len() + chunk.len() > PART_BYTES {
-            let missing = chunk.split_to(PART_BYTES - self.rest.len());
-            self.rest.extend_from_slice(&missing);
-            let part = std::mem::take(&mut self.rest).freeze();
+        while let Some(part) = next_part(&mut self.rest, &mut chunk, PART_BYTES) {
             self.put_part(part).await?;
         }
-        self.rest.extend_from_slice(&chunk);
         Ok(())
     }
 

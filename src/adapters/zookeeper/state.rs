@@ -24,12 +24,16 @@ pub(super) struct State {
     /// The keys of each cell, by its leaf.
     cells: HashMap<String, Vec<Arc<str>>>,
     strays: Strays,
+    /// How many values stand apart, and how many strays there are: who wants figures does not have all of them counted.
+    apart: usize,
+    all_strays: usize,
     pub(super) history: History,
 }
 
 impl State {
     pub(super) fn new(history: History, cells: Cells, strays: Strays) -> Self {
-        let mut state = Self { values: BTreeMap::new(), cells: HashMap::new(), strays: Strays::new(), history };
+        let (values, none) = (BTreeMap::new(), HashMap::new());
+        let mut state = Self { values, cells: none, strays: Strays::new(), apart: 0, all_strays: 0, history };
         state.set(cells, strays);
         state
     }
@@ -45,9 +49,7 @@ impl State {
 
     /// Of cells, of values that stand apart, and of the log.
     pub(super) fn znodes(&self) -> usize {
-        let apart = self.values.values().filter(|value| value.is_apart()).count();
-        let strays: usize = self.strays.values().map(BTreeSet::len).sum();
-        self.cells.len() + apart + strays + self.history.number_of_entries()
+        self.cells.len() + self.apart + self.all_strays + self.history.number_of_entries()
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Entry> {
@@ -103,21 +105,26 @@ impl State {
     /// These cells as they are now, with what is there beside them.
     pub(super) fn set(&mut self, cells: Cells, strays: Strays) {
         for (leaf, cell) in cells {
-            self.strays.remove(&leaf);
+            self.all_strays -= self.strays.remove(&leaf).map_or(0, |before| before.len());
             for key in self.cells.remove(&leaf).into_iter().flatten() {
-                self.values.remove(&key);
+                self.apart -= usize::from(self.values.remove(&key).is_some_and(|before| before.is_apart()));
             }
             let mut keys = Vec::with_capacity(cell.len());
             for (key, value) in cell {
                 let key: Arc<str> = key.into();
                 keys.push(Arc::clone(&key));
+                self.apart += usize::from(value.is_apart());
+                // Of a key that was there the cell was taken out before.
                 self.values.insert(key, value);
             }
             if !keys.is_empty() {
                 self.cells.insert(leaf, keys);
             }
         }
-        self.strays.extend(strays);
+        for (leaf, there) in strays {
+            self.all_strays += there.len();
+            self.all_strays -= self.strays.insert(leaf, there).map_or(0, |before| before.len());
+        }
     }
 }
 
@@ -190,5 +197,39 @@ pub(super) mod tests {
         assert_eq!(state.strays("1").count(), 0);
         assert!(state.cell("1").is_empty() && state.get("jobs/1").is_none() && state.get("jobs/2").is_some());
         assert_eq!(state.range("", None, false, 9).len(), 1);
+    }
+
+    /// Of cells, of values that stand apart, of strays, and of the log.
+    fn counted(state: &State) -> usize {
+        let apart = state.values.values().filter(|value| value.is_apart()).count();
+        let strays: usize = state.strays.values().map(BTreeSet::len).sum();
+        state.cells.len() + apart + strays + state.history.number_of_entries()
+    }
+
+    #[test]
+    fn the_number_of_znodes_is_kept_as_a_count_of_all_finds_it() {
+        let mut state = state(&["jobs/1", "jobs/2"]);
+        let mut random = 1_u64;
+        let mut next = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        let families = ["jobs", "job-results", "job-configs"];
+        for _ in 0..2000 {
+            let leaf = next(5).to_string();
+            let mut cell = Cell::new();
+            for family in families.iter().take(usize::try_from(next(4)).unwrap()) {
+                let bytes = vec![0_u8; if next(2) == 0 { 10 } else { 5000 }];
+                cell.insert(format!("{family}/{leaf}"), Value { revision: Revision(1), bytes: bytes.into() });
+            }
+            let mut strays = Strays::new();
+            if next(3) == 0 {
+                let of = next(5).to_string();
+                let there = [None, Some("a/1".to_owned()), Some("b/1".to_owned())];
+                strays.insert(of, there.into_iter().take(usize::try_from(next(4)).unwrap()).collect());
+            }
+            state.set(Cells::from([(leaf, cell)]), strays);
+            assert_eq!(state.znodes(), counted(&state));
+        }
     }
 }

@@ -113,6 +113,12 @@ mutations! {
     TermNotBegun,
     /// The log does not remember which term was the latest to write (the simulated store).
     LatestTermForgotten,
+    /// A newcomer forgets that it was told of a record which it did not go by.
+    DoubtfulForgotten,
+    /// A claim does not wait until members that have just joined can have said whom they hear.
+    NewcomerNotAwaited,
+    /// Who has read the record looks again before it claims, however long that takes.
+    LooksFirst,
 }
 
 /// The one mechanism that is broken in a node; none outside of tests.

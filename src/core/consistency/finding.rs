@@ -53,6 +53,25 @@ impl Kind {
             Self::HalfImported => "half-imported",
         }
     }
+
+    /// Why a repair leaves some of this kind as they are, and who could do more: for people.
+    pub fn why_left(self) -> &'static str {
+        match self {
+            Self::Unreadable => "what cannot be read may be wanted, and a newer version may read it",
+            Self::Misplaced => "which of the two is right is not known here",
+            Self::MissingEntry | Self::DanglingEntry => "they changed in that moment; say it again",
+            Self::MissingRecord => "what is gone cannot be made up; a backup may have it",
+            Self::Orphan => "it may be all that is left of its job, and takes little room",
+            Self::MissingContent => {
+                "what is gone cannot be made up; upload binaries again, or bring back the file of the blob"
+            }
+            Self::DamagedContent => {
+                "it cannot be made whole; upload binaries again, or bring back the file of the blob"
+            }
+            Self::UnreadableContent => "it may be readable once all machines of the store of binaries are there",
+            Self::HalfImported => "`doyen store import` of the same file goes on",
+        }
+    }
 }
 
 /// One thing that is wrong.

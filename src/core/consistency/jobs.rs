@@ -9,6 +9,7 @@ use crate::core::timeline::Timeline;
 
 const KEPT: &str = "nobody can ask for it; it may be all that is left of the job";
 const IN_VAIN: &str = "it is read in vain";
+const NO_USE: &str = "nobody can ask for it";
 
 pub(super) fn job(it: &mut Judged<'_>) {
     let Some(job) = it.record::<JobRecord>() else { return };
@@ -120,23 +121,32 @@ pub(super) fn of_job(it: &mut Judged<'_>, what: &str) {
 pub(super) fn result(it: &mut Judged<'_>) {
     match job_of(it, it.name) {
         Some(None) => it.tell(Kind::Orphan, "the result of a job that is not there", KEPT),
-        Some(Some((job, _))) if job.result != Some(ResultPlace::Inline) => {
-            it.tell(Kind::Orphan, "the job's record knows of no such result", "nobody can ask for it");
+        Some(Some((job, version))) if job.result != Some(ResultPlace::Inline) => {
+            let wrong = "the job's record knows of no such result";
+            match job.state.has_ended() {
+                true => it.left_over(wrong, NO_USE, (&keys::job(&job.id), Some(version))),
+                false => it.tell(Kind::Orphan, wrong, NO_USE),
+            }
         }
         _ => {}
     }
 }
 
 pub(super) fn timeline(it: &mut Judged<'_>) {
-    if it.record::<Timeline>().is_some() {
-        of_job(it, "timeline");
+    let key = keys::job(it.name);
+    if it.record::<Timeline>().is_some() && !it.around.is_there(&key) {
+        it.left_over("the timeline of a job that is not there", NO_USE, (&key, None));
     }
 }
 
 pub(super) fn callback(it: &mut Judged<'_>) {
     let Some(record) = it.record::<CallbackRecord>() else { return };
-    of_job(it, "callback");
-    if record.state == CallbackState::Waiting {
+    let (key, waits) = (keys::job(it.name), record.state == CallbackState::Waiting);
+    if !waits && !it.around.is_there(&key) {
+        it.left_over("the callback of a job that is not there", NO_USE, (&key, None));
+    }
+    if waits {
+        of_job(it, "callback");
         it.missing(&keys::outbox(&record.target, record.due_ms, it.name), "the callback is not delivered");
     }
 }

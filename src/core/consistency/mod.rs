@@ -1,8 +1,8 @@
 //! Whether what a store holds agrees with itself: records with their indexes, and both with the content they refer to.
 //!
 //! Each entry is judged by itself and by what it needs to have read beside it. A disagreement between two entries is told at one
-//! of them only. What may be repaired is what follows from records, which count: entries of indexes are made or deleted. Nothing
-//! that somebody could still want is deleted.
+//! of them only. What may be repaired is what follows from records, which count: entries of indexes are made or deleted, and what
+//! belongs to a record and says nothing without it. Nothing that somebody could still want is deleted.
 
 mod contents;
 mod contexts;
@@ -137,6 +137,12 @@ impl Judged<'_> {
     fn dangling(&mut self, wrong: impl Into<String>, means: &'static str, of: (&str, Option<u64>)) {
         let repair = Repair::new("delete the entry").seen(self.key, Some(self.version)).seen(of.0, of.1);
         self.tell_with(Kind::DanglingEntry, wrong, means, repair.delete(self.key));
+    }
+
+    /// What nobody can ask for, and what says nothing by itself.
+    fn left_over(&mut self, wrong: impl Into<String>, means: &'static str, of: (&str, Option<u64>)) {
+        let repair = Repair::new("delete it").seen(self.key, Some(self.version)).seen(of.0, of.1);
+        self.tell_with(Kind::Orphan, wrong, means, repair.delete(self.key));
     }
 
     /// Of a record: an index lacks it. Entries of indexes are empty.

@@ -282,13 +282,20 @@ fn parts_of_a_job_that_are_gone_are_told_and_not_made_up() {
 }
 
 #[test]
-fn what_is_left_of_a_job_is_told_and_kept() {
-    let damaged = Small::sound().without("jobs/1").without("jobs-ended/FINISHED/1");
-    only_told(
-        &damaged,
-        &["orphan job-callbacks/1", "orphan job-configs/1", "orphan job-results/1", "orphan job-timelines/1"],
-    );
-    only_told(&Small::sound().and("job-results/2", "42"), &["orphan job-results/2"]);
+fn what_somebody_may_want_of_a_job_that_is_gone_is_told_and_kept() {
+    let damaged = Small::sound().without("jobs/1").without("jobs-ended/FINISHED/1").without("job-timelines/1");
+    only_told(&damaged, &["orphan job-callbacks/1", "orphan job-configs/1", "orphan job-results/1"]);
+    only_told(&Small::sound().and("job-results/3", "42"), &["orphan job-results/3"]);
+}
+
+#[test]
+fn what_says_nothing_without_its_job_is_deleted() {
+    repairable(Small::sound().and("job-timelines/9", r#"{"marks":[]}"#), "orphan job-timelines/9");
+    repairable(Small::sound().and("job-results/2", "42"), "orphan job-results/2");
+    let mut damaged = Small::sound();
+    let callback = damaged.0["job-callbacks/1"].value.clone();
+    damaged.set("job-callbacks/9", &callback);
+    repairable(damaged.change("job-callbacks/9", &json!({"state": "delivered"})), "orphan job-callbacks/9");
 }
 
 #[test]
@@ -336,4 +343,5 @@ fn every_family_of_this_version_is_judged() {
 fn every_kind_has_a_name_of_its_own() {
     let names: BTreeSet<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
     assert_eq!(names.len(), Kind::ALL.len());
+    assert!(Kind::ALL.iter().all(|kind| !kind.why_left().is_empty()));
 }

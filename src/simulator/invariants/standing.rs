@@ -109,7 +109,7 @@ fn settled(truth: &Truth, now: u64) -> Result<(), String> {
         return Ok(());
     }
     let steady = |host: HostNo| !truth.hosts[host].ill.on;
-    let reaches = |host: HostNo| !truth.hosts[host].store_bad.on;
+    let reaches = |host: HostNo| !truth.hosts[host].store_bad.on || truth.hosts[host].store_slow;
     let well: Vec<HostNo> = living.iter().map(|(_, host)| *host).filter(|h| steady(*h) && reaches(*h)).collect();
     let linked = |a: HostNo, b: HostNo| a == b || (!truth.link(a, b).on && !truth.link(b, a).on);
     let cut_off = |a: HostNo, b: HostNo| truth.cut(a, b).on && truth.cut(b, a).on;

@@ -58,6 +58,8 @@ pub struct HostTruth {
     pub drifts: bool,
     /// What it asks of the store may get no answer, a late or an old one.
     pub store_bad: Spell,
+    /// If so, only as answers take long, and they come before it gives them up.
+    pub store_slow: bool,
     /// It does not reach the store at all.
     pub store_cut: Spell,
 }

@@ -22,6 +22,9 @@ pub fn plan(seed: u64, random: &mut Random) -> Plan {
         lagging_sessions,
         odd_one_out,
         silent_to_one,
+        deleted_while_doubted,
+        late_of_a_newcomer,
+        slow_store_of_an_heir,
     ];
     // They take turns, too.
     let make = makers[(seed / KINDS) as usize % makers.len()];
@@ -197,5 +200,53 @@ fn silent_to_one(seed: u64, random: &mut Random) -> Plan {
     plan.strike(at_ms, Fault::Cut { links: links.clone(), rejecting: false });
     plan.strike(until_ms, Fault::Mend { links });
     plan.heal_ms = Some(until_ms);
+    plan
+}
+
+/// A hand damages the record, and then deletes it with its fences. The first seed starts between, and its follower lags.
+fn deleted_while_doubted(seed: u64, random: &mut Random) -> Plan {
+    let nodes = random.pick(&[2, 2, 3]);
+    let mut plan = well(seed, nodes, random);
+    let (node, usual, at_ms): (HostNo, _, _) = (0, plan.store, FORMED_MS + random.below(5000));
+    plan.hosts[node].restart_ms = Some(1000);
+    plan.strike(at_ms, Fault::StoreNoise { node, noise: StoreNoise { lag_ms: 1000, ..usual } });
+    plan.strike(at_ms, Fault::Crash { node, never: false });
+    plan.strike(at_ms, Fault::Damage(random.pick(&[Damage::FenceDeleted, Damage::Bytes, Damage::NewerFormat])));
+    plan.strike(at_ms + random.between(500, 990), Fault::Damage(Damage::DeleteAll));
+    let restored_ms = at_ms + random.between(4000, 10_000);
+    plan.strike(restored_ms, Fault::StoreNoise { node, noise: usual });
+    plan.strike(restored_ms, Fault::Restore);
+    plan.heal_ms = Some(restored_ms + 1000);
+    plan
+}
+
+/// The first two do not hear each other, and the younger learns late that another has joined, which hears both.
+fn late_of_a_newcomer(seed: u64, random: &mut Random) -> Plan {
+    let mut plan = well(seed, 3, random);
+    plan.timing.store_deadline = Millis(3000);
+    let (node, usual, at_ms): (HostNo, _, _) = (1, plan.store, FORMED_MS + random.below(5000));
+    let until_ms = at_ms + random.between(6000, 15_000);
+    let links = both_ways(&[(0, node)]);
+    plan.hosts[2].start_ms = Some(at_ms + random.between(300, 2000));
+    plan.strike(at_ms, Fault::StoreNoise { node, noise: StoreNoise { delay_us: 400_000, ..usual } });
+    plan.strike(at_ms, Fault::Cut { links: links.clone(), rejecting: false });
+    plan.strike(until_ms, Fault::Mend { links });
+    plan.strike(until_ms, Fault::StoreNoise { node, noise: usual });
+    plan.heal_ms = Some(until_ms);
+    plan
+}
+
+/// The owner is gone for good, and to the only other each answer of the store takes longer than it waits between two looks.
+fn slow_store_of_an_heir(seed: u64, random: &mut Random) -> Plan {
+    let mut plan = well(seed, 2, random);
+    plan.timing.store_poll = Millis(200);
+    let at_ms = FORMED_MS + random.below(5000);
+    let noise = StoreNoise { delay_us: random.between(110_000, 200_000), ..plan.store };
+    plan.strike(at_ms - 2000, Fault::StoreNoise { node: 1, noise });
+    plan.strike(
+        at_ms,
+        if random.chance(500) { Fault::Crash { node: 0, never: true } } else { Fault::PowerLoss { node: 0 } },
+    );
+    plan.heal_ms = Some(at_ms + random.between(14_000, 20_000));
     plan
 }

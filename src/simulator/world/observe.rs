@@ -34,9 +34,11 @@ impl World {
             let session = there.session.map(|session| self.store.session(session));
             let connected = session.is_some_and(|session| session.live && Some(&session.id) == id.as_ref());
             let cut = there.link.cut || self.store.away || (!connected && id.is_some());
-            let bad = cut || is_bad(there.link.noise);
+            let noise = there.link.noise;
+            let bad = cut || is_bad(noise);
             self.ledger.truth.set_run(self.now, host, id.as_ref());
             self.ledger.truth.hosts[host].drifts = drifts;
+            self.ledger.truth.hosts[host].store_slow = !cut && is_slow(noise, self.plan.timing.store_deadline.0);
             self.ledger.truth.set_ill(self.now, host, ill);
             self.ledger.truth.set_store(self.now, host, bad, cut);
             for to in (0..hosts).filter(|to| *to != host) {
@@ -82,6 +84,15 @@ impl World {
 }
 
 fn is_bad(noise: StoreNoise) -> bool {
-    let lost = noise.lost_before_per_mille + noise.lost_after_per_mille;
-    lost > 0 || noise.lag_ms > 0 || noise.delay_us > LONG_WAY_US
+    is_unsure(noise) || noise.delay_us > LONG_WAY_US
+}
+
+/// Answers may be lost or old.
+fn is_unsure(noise: StoreNoise) -> bool {
+    noise.lost_before_per_mille + noise.lost_after_per_mille > 0 || noise.lag_ms > 0
+}
+
+/// Each of two ways takes twice the delay at most.
+fn is_slow(noise: StoreNoise, deadline_ms: u64) -> bool {
+    !is_unsure(noise) && noise.delay_us * 4 < deadline_ms * 1000
 }

@@ -1,12 +1,15 @@
 //! Whose drivers and content it is: a server that is started over the wrong metadata store touches nothing, and what it lacks is adopted.
 
+use std::path::PathBuf;
+
 use doyen::adapters::embedded::EmbeddedStore;
 use doyen::core::keys::STORE_ID;
 use doyen::ports::{Commit, MetaStore, Write};
 use rustix::process::Signal;
 use serde_json::json;
+use zookeeper_client::Client;
 
-use super::day::{command, ended, store};
+use super::day::{command, day, ended, exported, store};
 use crate::fixture::{Gate, Place, Server, WHEEL, fixed_port, jobs};
 use crate::servers::zookeeper::Ensemble;
 
@@ -27,6 +30,14 @@ fn shared(place: &Place) -> Vec<String> {
 
 fn all<'a>(settings: &'a [&[String]]) -> Vec<&'a str> {
     settings.iter().copied().flatten().map(String::as_str).collect()
+}
+
+/// Of a ZooKeeper, what stands below its root.
+async fn chroots(ensemble: &Ensemble) -> Vec<String> {
+    let client = Client::connect(&ensemble.addresses().join(",")).await.unwrap();
+    let mut names = client.list_children("/").await.unwrap();
+    names.sort();
+    names
 }
 
 /// A server that has ended; a job has left a result in the store of binaries.
@@ -78,6 +89,14 @@ impl Ended {
     }
 }
 
+/// A place for binaries that belongs to another server.
+fn strangers_binaries(place: &Place) -> PathBuf {
+    let directory = place.path("strangers");
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("owner"), r#"{"store":"another","place":"elsewhere"}"#).unwrap();
+    directory
+}
+
 async fn stopped(server: Server) -> Place {
     server.signal(Signal::INT);
     server.end().await.1
@@ -91,8 +110,19 @@ async fn over_a_mistyped_chroot_or_an_emptied_zookeeper_nothing_is_touched_and_o
     let killed = Ended::of(place, &all(&right), true).await;
 
     killed.is_refused(&all(&wrong), &["/doyne in ZooKeeper", NEW, "(/doyen in ZooKeeper", "the store of binaries"]);
+    store(&killed.place, &["adopt"], &all(&wrong)).is(2).says("/doyne in ZooKeeper");
+    let export = exported(&day().await.copied(), &killed.place);
+    let strangers = format!("store.shared.directory={:?}", strangers_binaries(&killed.place));
+    let import = ["import", export.to_str().unwrap()];
+    let settings = [all(&wrong), vec![&*strangers]].concat();
+    store(&killed.place, &import, &settings).is(64).says("belongs to the metadata store another");
+    // Nor is a new one in the data directory, where nobody looks for it later.
+    killed.is_refused(&all(&[wrong[1]]), &["meta.redb holds no metadata store yet", "(/doyen in ZooKeeper"]);
+    assert!(!killed.place.path("data/meta.redb").exists());
+    assert_eq!(chroots(&ensemble).await, ["doyen", "zookeeper"]);
     ensemble.servers[0].empty();
     killed.is_refused(&all(&right), &["/doyen in ZooKeeper", NEW, "data directory"]);
+    assert_eq!(chroots(&ensemble).await, ["zookeeper"]);
     ensemble.servers[0].restore();
     stopped(killed.serves(&all(&right)).await).await;
 }
@@ -162,6 +192,7 @@ async fn binaries_whose_records_are_lost_are_taken_over_only_by_an_adoption_that
     let lost = Ended::of(place, &settings, false).await;
     std::fs::remove_dir_all(lost.place.path("data")).unwrap();
     lost.is_refused(&settings, &[NEW, "the store of binaries"]);
+    assert!(!lost.place.path("data/meta.redb").exists());
     store(&lost.place, &["adopt"], &settings).is(2).says("ALL content is deleted; there is content, like blob");
     for point in ["store-id:before:1", "store-id:after:1", "binaries-owner:before:1"] {
         let killed = { command(&lost.place, &["adopt", "-y"], &settings) }.env("DOYEN_CRASH", point).output().unwrap();

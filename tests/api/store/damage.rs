@@ -59,6 +59,7 @@ async fn indexes_that_disagree_are_told_in_a_line_each_and_repaired_only_when_to
     let machine = store(&place, &["check", "--json"], &[]).is(9).json();
     assert_eq!((&machine[0]["object"], &machine[0]["repaired"]), (&json!("binary-uses/jobs/gone"), &json!(false)));
     assert_eq!((&machine[3]["sound"], &machine[3]["unknown-kinds"]), (&json!(false), &json!({"new": 1})));
+    assert_eq!(machine[3]["left"], machine[3]["findings"]);
 
     // Killed in the middle, and said again.
     let killed =
@@ -96,7 +97,9 @@ async fn content_that_is_damaged_or_gone_is_told_with_whose_it_is_and_left_alone
     assert_eq!(store(&to, &["check"], &[]).is(9).lines(), [line("missing-content", "missing")]);
 
     std::fs::remove_file(&result).unwrap();
-    assert_eq!(store(&place, &["check", "--repair"], &[]).is(9).lines(), [line("missing-content", "missing")]);
+    let missing = store(&place, &["check", "--repair"], &[]).is(9);
+    assert_eq!(missing.lines(), [line("missing-content", "missing")]);
+    missing.says("left as they are: 1 missing-content: what is gone cannot be made up; upload binaries again");
     store(&place, &["export", "file"], &[]).is(0);
     let stats = store(&place, &["stats", "--json"], &[]).is(0).json().remove(0);
     assert_eq!(stats["unreferenced-blobs"]["number"], 0, "{stats}");
@@ -150,4 +153,21 @@ async fn records_that_do_not_read_are_told_and_left_alone() {
     let found = store(&place, &["check", "--repair"], &[]).is(9);
     assert_eq!(found.lines().len(), 1);
     assert!(found.stdout.starts_with("unreadable: binaries/jobs: the record cannot be read:"), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_what_is_left_of_lost_jobs_a_repair_keeps_what_may_be_wanted_and_says_so() {
+    let day = day().await;
+    let (place, id) = (day.copied(), &day.jobs[0]);
+    let store_file = EmbeddedStore::open(&place.path("data/meta.redb"), 1 << 20).unwrap();
+    let timeline = store_file.get(&format!("job-timelines/{id}")).await.unwrap().expect("each job has one").value;
+    drop(store_file);
+    let put = |key: &str, value: Bytes| Write::Put(key.into(), value);
+    change(&place, vec![put("job-timelines/gone", timeline), put("job-configs/gone", Bytes::from_static(b"{}"))]).await;
+    store(&place, &["check"], &[]).is(9).says("`doyen store check --repair` repairs 1 of them");
+    let repaired = store(&place, &["check", "--repair"], &[]).is(9);
+    assert!(repaired.lines()[1].ends_with("nobody can ask for it; repaired"), "{repaired:?}");
+    repaired.says("left as they are: 1 orphan: it may be all that is left of its job");
+    let left = store(&place, &["check"], &[]).is(9);
+    assert!(left.lines().len() == 1 && left.stdout.starts_with("orphan: job-configs/gone: "), "{left:?}");
 }

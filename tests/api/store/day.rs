@@ -59,6 +59,8 @@ async fn make() -> Day {
     let cursor = cursor(&server).await;
     server.signal(Signal::INT);
     let (_, place) = server.end().await;
+    // A shim removes its directory itself, once the server has taken its last word, and may be at it when that has ended.
+    place.assert_nothing_is_left();
     let directory = tempfile::tempdir().unwrap();
     copy(&place.path("data"), &directory.path().join("data"));
     Day { directory, jobs: ids, keyed, cursor }

@@ -8,14 +8,12 @@ use futures::TryStreamExt;
 use futures::future::{join, join_all};
 use sha2::{Digest, Sha256};
 
+use crate::fixture::content;
+
 type Store = Arc<dyn BinaryStore>;
 
 /// Of several parts, and not a multiple of any.
 const LARGE: usize = 3 * 1024 * 1024 + 12_345;
-
-fn content(size: usize) -> Bytes {
-    (0..size as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
-}
 
 fn hash(content: &[u8]) -> String {
     Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()

@@ -129,7 +129,7 @@ async fn act(name: &str, store: &Arc<EmbeddedStore>) -> Result<(), StoreError> {
         "jobs-assign" => records.assign(&[JobRecord { queued: None, ..waiting() }], attachment().await).await,
         "job-end" => {
             let (ended, result) = job().ended(Outcome::Finished("42".into()), None, 3);
-            records.end(&ended, result.as_deref()).await
+            records.end(&ended, result.as_deref()).await.map(drop)
         }
         "job-log" => records.add_log("j1", serde_json::from_value(blob()).unwrap()).await,
         _ => act_later(name, store, &records).await,

@@ -19,6 +19,7 @@ use futures::TryStreamExt;
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
+use crate::fixture::content;
 use crate::servers::hdfs::Hdfs;
 
 /// Of several parts.
@@ -59,10 +60,6 @@ fn alone() -> (Arc<dyn BinaryStore>, config::Hdfs, OwnedRwLockWriteGuard<()>) {
     let settings = config::Hdfs { deadline: Duration::from_secs(2), ..settings() };
     let alone = blocking(async || Arc::clone(&CALM).write_owned().await);
     (open(&settings).unwrap(), settings, alone)
-}
-
-fn content(size: usize) -> Bytes {
-    (0..size as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
 async fn upload(store: &Arc<dyn BinaryStore>, content: &Bytes) -> Result<String, BlobError> {

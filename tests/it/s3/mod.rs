@@ -18,6 +18,7 @@ use doyen::config;
 use doyen::ports::{BinaryStore, BlobError};
 use futures::TryStreamExt;
 
+use crate::fixture::content;
 use crate::servers::s3::S3;
 
 /// Of several parts.
@@ -54,10 +55,6 @@ pub fn fresh() -> (Arc<dyn BinaryStore>, ()) {
 
 fn start() -> S3 {
     tokio::task::block_in_place(S3::start)
-}
-
-fn content(size: usize) -> Bytes {
-    (0..size as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
 async fn upload(store: &Arc<S3BinaryStore>, content: &Bytes) -> Result<String, BlobError> {

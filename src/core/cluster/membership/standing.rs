@@ -9,7 +9,8 @@ use crate::store::{Reading, Stored};
 /// What a reading says beside what was known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// There is no record, and this node has never read one. Fences, if any, tell of one that was deleted; the highest term is told.
+    /// There is no record, and this node has never read one, not even one that it did not go by. Fences, if any, tell of one that was
+    /// deleted; the highest term is told.
     Nothing { fences: Option<Term> },
     /// A record to go by, the same as before or a newer one.
     Good(Box<Stored>),
@@ -35,11 +36,12 @@ pub enum Doubt {
     Fence { term: Term },
 }
 
-pub fn standing(known: Option<&Stored>, reading: &Reading) -> Standing {
+/// `known` is the record that the node goes by; `seen`: it has read one, be it doubtful.
+pub fn standing(known: Option<&Stored>, seen: bool, reading: &Reading) -> Standing {
     let stored = match &reading.record {
         Err(why) => return Standing::Doubtful(Doubt::Unreadable(why.to_string())),
         Ok(Some(stored)) => stored,
-        Ok(None) if known.is_some() => return Standing::Doubtful(Doubt::Absent),
+        Ok(None) if known.is_some() || seen => return Standing::Doubtful(Doubt::Absent),
         Ok(None) => return Standing::Nothing { fences: reading.fences.iter().map(|f| f.key.term).max() },
     };
     let record = &stored.record;
@@ -82,13 +84,13 @@ mod tests {
 
     #[track_caller]
     fn doubtful(known: Option<&Record>, reading: &Reading, expected: &Doubt) {
-        assert_eq!(standing(known.map(stored).as_ref(), reading), Standing::Doubtful(expected.clone()));
+        assert_eq!(standing(known.map(stored).as_ref(), false, reading), Standing::Doubtful(expected.clone()));
     }
 
     #[track_caller]
     fn good(known: Option<&Record>, read: &Record) {
         let expected = Standing::Good(Box::new(stored(read)));
-        assert_eq!(standing(known.map(stored).as_ref(), &reading(Some(read))), expected);
+        assert_eq!(standing(known.map(stored).as_ref(), false, &reading(Some(read))), expected);
     }
 
     #[test]
@@ -102,9 +104,18 @@ mod tests {
     #[test]
     fn never_read_and_absent_is_nothing_but_fences_tell_that_it_was_deleted() {
         let mut empty = reading(None);
-        assert_eq!(standing(None, &empty), Standing::Nothing { fences: None });
+        assert_eq!(standing(None, false, &empty), Standing::Nothing { fences: None });
         empty.fences = vec![fence(4, 9)];
-        assert_eq!(standing(None, &empty), Standing::Nothing { fences: Some(Term(4)) });
+        assert_eq!(standing(None, false, &empty), Standing::Nothing { fences: Some(Term(4)) });
+    }
+
+    #[test]
+    fn one_that_was_read_and_never_gone_by_is_missed_as_well() {
+        let mut empty = reading(None);
+        for fences in [Vec::new(), vec![fence(4, 9)]] {
+            empty.fences = fences;
+            assert_eq!(standing(None, true, &empty), Standing::Doubtful(Doubt::Absent));
+        }
     }
 
     #[test]

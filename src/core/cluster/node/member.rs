@@ -82,14 +82,18 @@ impl Node {
         let record = self.sure_record()?;
         let owner = record.owner.as_ref()?;
         let alone = self.settings.broken.is(Mutation::PatienceWithoutStore);
+        let heard_each = self.reach.has_heard_but(&self.view.unreachable);
+        // Who has just joined may hear those who are missed here: it has as long to say so.
+        let waits = !heard_each && !self.settings.broken.is(Mutation::NewcomerNotAwaited);
+        let since = if waits { self.view_since.max(self.known_since) } else { self.view_since };
         let situation = Situation {
             me: self.id(),
             record,
             view: &self.view,
-            since: self.view_since,
+            since,
             stored_since: self.stored_since,
             owner_stored: self.stored_lately(owner).map(|at| if alone { at } else { at.max(self.stored_since) }),
-            heard_each: self.reach.has_heard_but(&self.view.unreachable),
+            heard_each,
             timing: &self.settings.timing,
             keep_oldest: &self.settings.keep_oldest,
             broken: self.settings.broken,

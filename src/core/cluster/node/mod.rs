@@ -83,6 +83,9 @@ pub struct Node {
     life: Life,
     /// The newest record that this node has read, with its version in the store.
     known: Option<Stored>,
+    /// It has read a record, be it one that it did not go by.
+    #[serde(default)]
+    seen: bool,
     /// Since when `known` has its epoch.
     known_since: Moment,
     /// When it has sent the newest request that the store has answered.
@@ -92,6 +95,9 @@ pub struct Node {
     /// When one that has read a later record than this node, and is not in this node's, had last reached the store.
     #[serde(default)]
     ahead_stored: Option<Moment>,
+    /// Those, and how far each had come: what does not go on from there is of the past.
+    #[serde(default)]
+    ahead: Vec<(NodeId, u64)>,
     /// When the store had answered for the first time.
     first_answer: Option<Moment>,
     /// Since when there is no record; none if there is one, or if it is not known.
@@ -141,10 +147,12 @@ impl Node {
             now,
             life: Life::Seeking,
             known: None,
+            seen: false,
             known_since: now,
             stored_at: None,
             stored_since: now,
             ahead_stored: None,
+            ahead: Vec::new(),
             first_answer: None,
             absent_since: None,
             pending: None,

@@ -113,6 +113,7 @@ impl Node {
     }
 
     pub(super) fn answered(&mut self, request: u64, answer: StoreAnswer) {
+        self.notice_record(&answer);
         let awaited = |p: &mut Pending| p.request == request && p.again_at.is_none();
         let Some(pending) = self.pending.take_if(awaited) else { return };
         if answer != StoreAnswer::Lost {
@@ -143,6 +144,13 @@ impl Node {
             // An answer to another question: the shell is wrong. As if none had come.
             (purpose, _) => self.lost(purpose, pending.sent),
         }
+    }
+
+    /// Also one that is doubtful, or that comes too late to be gone by, has been there: if it is gone then, it was deleted, and there is nothing to
+    /// found.
+    fn notice_record(&mut self, answer: &StoreAnswer) {
+        let StoreAnswer::Read(reading) = answer else { return };
+        self.seen |= !matches!(reading.record, Ok(None)) && !self.settings.broken.is(Mutation::DoubtfulForgotten);
     }
 
     fn lost(&mut self, purpose: Purpose, sent: Moment) {
@@ -200,7 +208,7 @@ impl Node {
     /// `claim_id` does not, as that names only the last change.
     fn judge(&mut self, reading: Reading, sent: Moment) {
         let joining = self.life == Life::Joining;
-        let there = match standing(self.known.as_ref(), &reading) {
+        let there = match standing(self.known.as_ref(), self.seen, &reading) {
             Standing::Good(stored) => stored.record.contains(self.id()),
             _ => false,
         };
@@ -216,7 +224,7 @@ impl Node {
     }
 
     fn read(&mut self, reading: Reading, confirmed: bool, sent: Moment) {
-        let mut found = standing(self.known.as_ref(), &reading);
+        let mut found = standing(self.known.as_ref(), self.seen, &reading);
         if let (Standing::Doubtful(Doubt::Fence { .. }), Ok(Some(stored)), true) =
             (&found, &reading.record, self.settings.broken.is(Mutation::FenceNotCompared))
         {
@@ -234,6 +242,10 @@ impl Node {
                     self.adopt(*stored);
                 }
                 self.seek_by(&reading);
+                // Before it looks again: if the store takes longer to answer than it waits between two looks, it would never come to claim.
+                if self.life.has_record() && !self.settings.broken.is(Mutation::LooksFirst) {
+                    self.lead();
+                }
             }
             Standing::Nothing { fences } => {
                 self.confirm = false;
@@ -263,7 +275,7 @@ impl Node {
             other => Warning::RecordLost { why: other.to_string() },
         });
         if self.settings.broken.is(Mutation::LostRecordIgnored) && *doubt == Doubt::Absent {
-            self.known = None;
+            (self.known, self.seen) = (None, false);
             self.become_(Life::Stranded);
             self.become_(Life::Seeking);
             return;

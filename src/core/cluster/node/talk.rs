@@ -146,7 +146,7 @@ impl Node {
         self.told_of(gossip.epoch, cluster_id);
         // A run that is no member says nothing of others: it may have been removed, and speak from the past.
         if !self.record().is_some_and(|record| record.contains(from)) {
-            self.notice_ahead(&gossip, cluster_id);
+            self.notice_ahead(from, &gossip, cluster_id);
             return;
         }
         let mut changed = self.reach.row(from, gossip.row, self.now);
@@ -159,12 +159,21 @@ impl Node {
     }
 
     /// One that this node does not know has read a later record: it has joined since, if this node cannot read that.
-    fn notice_ahead(&mut self, gossip: &Gossip, cluster_id: Option<&ClusterId>) {
+    fn notice_ahead(&mut self, from: &NodeId, gossip: &Gossip, cluster_id: Option<&ClusterId>) {
         let ours = self.record().map(|record| &record.cluster_id);
-        if cluster_id.is_some() && cluster_id == ours && gossip.epoch > self.epoch() {
+        let ahead = cluster_id.is_some() && cluster_id == ours && gossip.epoch > self.epoch();
+        if ahead && self.goes_on(from, gossip.row.progress) {
             let at = gossip.row.store.map(|ago| self.now - ago);
             self.ahead_stored = self.ahead_stored.max(at);
         }
+    }
+
+    /// Whether a run that this node does not know has come further than it had when it was last heard of.
+    fn goes_on(&mut self, run: &NodeId, progress: u64) -> bool {
+        let before = self.ahead.iter().position(|(id, _)| id == run).map(|at| self.ahead.remove(at).1);
+        self.ahead.truncate(MOST_MEMBERS - 1);
+        self.ahead.insert(0, (run.clone(), before.map_or(progress, |before| before.max(progress))));
+        before.is_none_or(|before| progress > before)
     }
 
     /// A newer run answers at the place of one that the record names: that one has ended.

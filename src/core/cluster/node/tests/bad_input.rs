@@ -8,6 +8,7 @@ use crate::fixtures::{by, fence, newcomer};
 use crate::ids::{Epoch, NodeId, Term};
 use crate::message::{Body, Gossip, Row};
 use crate::record::Record;
+use crate::store::{Reading, StoreAnswer};
 
 /// Neither changes anything nor runs the singleton, is not ready, and has warned.
 #[track_caller]
@@ -80,6 +81,43 @@ fn a_newcomer_to_a_damaged_record_waits() {
     let mut stage = Stage::new(settings("a", 1, &["a"]));
     stage.unreadable = Some(Unreadable::Damaged { why: "cut".into() });
     stranded(&mut stage);
+}
+
+fn asked(effects: &[Effect]) -> u64 {
+    let asked = effects.iter().find_map(|e| if let Effect::Store { request, .. } = e { Some(*request) } else { None });
+    asked.expect("it looks at the record first")
+}
+
+/// The record of two, with these fences.
+fn answer(fences: Vec<crate::record::Fence>) -> StoreAnswer {
+    let record = Ok(Stage::new(settings("a", 1, &["a"])).with(&record(&["a", "b"])).record);
+    StoreAnswer::Read(Box::new(Reading { record, fences, registered: Vec::new() }))
+}
+
+/// The record is good, and there is no more when the newcomer asks again.
+#[test]
+fn a_newcomer_to_whom_a_record_is_told_too_late_and_is_then_deleted_with_its_fences_founds_none() {
+    let mut stage = Stage::new(settings("a", 1, &["a"]));
+    stage.trouble = Trouble::Away;
+    stage.pass(Millis(1500));
+    let request = asked(&stage.effects);
+    stage.step(Event::Answered { request, answer: answer(vec![record(&["a", "b"]).fence()]) });
+    assert!(stage.is(Life::Seeking) && stage.node.record().is_none(), "it has given that answer up");
+    stage.trouble = Trouble::None;
+    stranded(&mut stage);
+}
+
+/// A follower that lags still has a record without its fence; it is gone when the newcomer makes sure of that.
+#[test]
+fn a_newcomer_to_a_doubtful_record_that_is_then_deleted_with_its_fences_founds_none() {
+    let mut stage = Stage::new(settings("a", 1, &["a"]));
+    let request = asked(&stage.node.step(stage.now, Event::Wake));
+    stage.step(Event::Answered { request, answer: answer(Vec::new()) });
+    stranded(&mut stage);
+    assert_eq!(stage.actions(), [crate::decision::Action::Strand]);
+    stage.put(&Record::restored("cluster".into(), Epoch(5), Term(9), crate::ids::Age(3), by("operator")));
+    stage.pass(Millis(1000));
+    assert!(stage.is(Life::Member), "{:?}", stage.node.life());
 }
 
 #[test]

@@ -2,9 +2,13 @@
 
 use super::*;
 use crate::decision::{Action, View};
+use crate::effect::Effect;
+use crate::event::Event;
 use crate::fixtures::ids;
 use crate::ids::NodeId;
 use crate::membership::claims::Situation;
+use crate::message::{Body, Gossip, Row};
+use crate::store::{Reading, StoreAnswer};
 
 fn removals(stage: &Stage) -> Vec<Action> {
     stage.actions().into_iter().filter(|a| matches!(a, Action::Remove { .. } | Action::MoveOwner { .. })).collect()
@@ -24,12 +28,64 @@ fn of_two_the_owner_falls_silent_and_the_other_claims_after_both_delays() {
     assert_eq!(removals(&stage), [removed(&["a"], "b")]);
 }
 
+/// It learns late of c, which hears the owner.
+#[test]
+fn of_two_the_owner_falls_silent_and_who_has_just_joined_is_heard_before_it_is_removed() {
+    let mut stage = member_b();
+    stage.alive.clear();
+    stage.pass(Millis(1337 + 1000 + 500));
+    let record = stage.record.clone().expect("it has joined").record;
+    stage.put(&record.joined(&newcomer("c", 1), &ids(&["a"]), by("c")).expect("there is room"));
+    stage = stage.alive(&["c"]);
+    stage.step(crate::event::Event::RecordChanged);
+    stage.pass(Millis(5000));
+    assert_eq!((removals(&stage), stage.status().indirect), (vec![], vec![id("a")]));
+}
+
+/// Nor is it waited for long, if it is not heard either.
+#[test]
+fn of_two_the_owner_falls_silent_and_who_has_just_joined_as_well_then_the_owner_is_removed() {
+    let mut stage = member_b();
+    stage.alive.clear();
+    stage.pass(Millis(1337 + 1000 + 500));
+    let record = stage.record.clone().expect("it has joined").record;
+    stage.put(&record.joined(&newcomer("c", 1), &ids(&["a"]), by("c")).expect("there is room"));
+    stage.step(crate::event::Event::RecordChanged);
+    stage.pass(Millis(900));
+    assert_eq!(removals(&stage), []);
+    stage.pass(Millis(200));
+    assert_eq!(removals(&stage), [removed(&["a"], "b")]);
+}
+
 #[test]
 fn the_process_of_the_owner_dies_and_the_other_claims_at_once() {
     let mut stage = member_b();
     stage.alive.clear();
     stage.step(crate::event::Event::Refused { address: crate::fixtures::address("a") });
     stage.pass(Millis(5));
+    assert_eq!(removals(&stage), [removed(&["a"], "b")]);
+}
+
+/// Each answer takes longer than it waits between two looks.
+#[test]
+fn the_process_of_the_owner_dies_and_who_has_a_slow_store_claims_when_it_has_read() {
+    let mut stage = member_b();
+    let slow = stage.node.settings.timing.store_poll + Millis(100);
+    stage.trouble = Trouble::Away;
+    stage.pass(slow);
+    stage.effects.clear();
+    stage.alive.clear();
+    stage.step(crate::event::Event::Refused { address: crate::fixtures::address("a") });
+    stage.pass(slow);
+    let asks = |e: &Effect| if let Effect::Store { request, .. } = e { Some(*request) } else { None };
+    let mut request = stage.node.requests;
+    for _ in 0..3 {
+        let record = Ok(stage.record.clone());
+        let reading = Reading { record, fences: stage.fences.clone(), registered: Vec::new() };
+        stage.step(Event::Answered { request, answer: StoreAnswer::Read(Box::new(reading)) });
+        request = stage.effects.iter().rev().find_map(asks).expect("it looks");
+        stage.pass(slow);
+    }
     assert_eq!(removals(&stage), [removed(&["a"], "b")]);
 }
 
@@ -111,6 +167,24 @@ fn who_alone_loses_the_store_is_not_ready_though_those_who_reach_it_are_accused(
     stage.pass(Millis(5000));
     assert_eq!(stage.status().unreachable, [id("a"), id("c"), id("d")]);
     assert!(!stage.status().ready);
+}
+
+/// C has joined since, and says that it reaches the store; later the network brings the same up again.
+#[test]
+fn who_alone_loses_the_store_believes_one_that_it_does_not_know_but_not_what_that_said_in_the_past() {
+    let mut stage = alone();
+    stage.trouble = Trouble::Away;
+    stage.pass(Millis(5000));
+    assert!(stage.status().ready);
+    let row = |progress| Row { progress, accused: Vec::new(), deaf_to: Vec::new(), store: Some(Millis(10)) };
+    for (progress, ready) in [(7, false), (8, false), (7, true), (8, true), (9, false)] {
+        let gossip = Gossip { epoch: crate::ids::Epoch(9), row: row(progress), relayed: Vec::new() };
+        stage.hear(&id("c"), Body::Ping { number: 1, to: id("a"), gossip });
+        assert_eq!(stage.status().ready, ready, "{progress}");
+        if progress != 7 {
+            stage.pass(Millis(5000));
+        }
+    }
 }
 
 #[test]
