@@ -12,7 +12,7 @@ use doyen::adapters::zookeeper::{self, Options, Owner, ZooKeeperStore};
 use doyen::cli::{self, Exit, Failure, StoreCommand};
 use doyen::config::{Binaries, Config, Metadata, ZooKeeper};
 use doyen::core::belonging::Adoption;
-use doyen::jobs::Records;
+use doyen::jobs::{Records, history};
 use doyen::maintenance::Stores;
 use doyen::ports::{BinaryStore, MetaStore};
 use futures::FutureExt as _;
@@ -296,6 +296,7 @@ pub fn run(json: bool, command: &StoreCommand) -> Result<Exit, Failure> {
         let data_dir = Arc::new(data_dir(&config, command)?);
         let (meta, found, adoption) = opened(&config, &data_dir, command).await?;
         let blobs = Arc::clone(&found.store);
+        let scratch = data_dir.tmp();
         let blobs_place = binaries_place(&config, &data_dir);
         let opened = Arc::new(Opened::new(&config, &data_dir, &meta, &found));
         match (command, adoption) {
@@ -306,7 +307,18 @@ pub fn run(json: bool, command: &StoreCommand) -> Result<Exit, Failure> {
         let (store, meta_place) = (Arc::clone(&meta.store), meta.place.clone());
         let znodes = meta.zookeeper.as_ref().map(|store| store.znodes());
         let commit_bytes = meta.commit_bytes;
-        let stores = Stores { meta: store, blobs, meta_place, blobs_place, commit_bytes, znodes, belongings: opened };
+        let packing = config.packs_history().then(|| history::rule(&config.history));
+        let stores = Stores {
+            meta: store,
+            blobs,
+            meta_place,
+            blobs_place,
+            commit_bytes,
+            znodes,
+            belongings: opened,
+            packing,
+            scratch,
+        };
         cli::store(json, command, &stores).await
     })
 }
@@ -333,8 +345,15 @@ async fn opened(
         }
         StoreCommand::Import { .. } => looked.judge_import().await.map(|()| None).map_err(failure)?,
         _ => {
-            let (meta, blobs) = used(config, data_dir, meta, blobs).await.map_err(failure)?;
-            return Ok((meta, blobs, None));
+            let there = meta.clone();
+            return match (used(config, data_dir, meta, blobs).await, there) {
+                (Err(error @ StartError::NoBinaries { .. }), Some(meta)) => {
+                    // They are a server's once an import has come to its end.
+                    refuse_half_import(&meta).await.map_err(failure)?;
+                    Err(failure(error))
+                }
+                (found, _) => found.map(|(meta, blobs)| (meta, blobs, None)).map_err(failure),
+            };
         }
     };
     let blobs = match blobs {

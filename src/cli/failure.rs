@@ -30,6 +30,14 @@ impl Failure {
         }
     }
 
+    /// With what it is about before its words.
+    pub fn of(self, what: &str) -> Self {
+        match self {
+            Self::Told { exit, message, hint } => Self::Told { exit, message: format!("{what}: {message}"), hint },
+            other => other,
+        }
+    }
+
     /// Prints `error:` and `hint:` lines on stderr, and gives the code to end with.
     pub fn report(&self) -> Exit {
         let (exit, text) = match self {

@@ -15,8 +15,8 @@ use super::output::{print, table};
 use super::progress::Progress;
 use crate::core::timestamp;
 use crate::maintenance::{
-    self, BlobError, CheckOptions, Checked, ExportOptions, FamilyStats, Finding, FormatError, Kind, Repaired, Source,
-    Stats, Stores, ToolError,
+    self, BlobError, CheckOptions, Checked, ExportOptions, FamilyStats, Finding, FormatError, Imported, Kind, Repaired,
+    Source, Stats, Stores, ToolError,
 };
 
 /// Does what the command says, with stores that nobody else uses.
@@ -102,18 +102,20 @@ fn summary(checked: &Checked) -> serde_json::Value {
     let (findings, left) = (by_kind(&checked.findings), by_kind(&checked.left));
     json!({"sound": checked.is_sound(), "entries": checked.entries, "packed-jobs": checked.packed, "blobs": checked.blobs, "blob-bytes": checked.blob_bytes,
         "unreferenced-blobs": checked.unreferenced, "unreferenced-bytes": checked.unreferenced_bytes,
-        "unknown-kinds": checked.unknown, "findings": findings, "repaired": checked.repaired, "left": left})
+        "unread-segments": checked.unread_segments, "unknown-kinds": checked.unknown, "findings": findings, "repaired": checked.repaired,
+        "left": left})
 }
 
 fn conclude(checked: &Checked, options: CheckOptions) {
-    let Checked { entries, packed, blobs, blob_bytes, unreferenced, unreferenced_bytes, .. } = checked;
+    let Checked { entries, packed, blobs, blob_bytes, unreferenced, unreferenced_bytes, unread_segments, .. } = checked;
     let hashed = if options.content { "their content verified" } else { "their content not read" };
     note(format!("read {entries} records, {packed} packed jobs and {blobs} blobs of {blob_bytes} bytes, {hashed}"));
     if *unreferenced > 0 {
-        note(format!(
-            "nothing is seen to refer to {unreferenced} blobs of {unreferenced_bytes} bytes; retention removes them, once a server has \
-             seen them so for `retention.unreferenced-age`"
-        ));
+        let then = match unread_segments {
+            0 => "retention removes them, once a server has seen them so for `retention.unreferenced-age`".into(),
+            lost => format!("retention keeps them while {lost} segments of old jobs cannot be read"),
+        };
+        note(format!("nothing is seen to refer to {unreferenced} blobs of {unreferenced_bytes} bytes; {then}"));
     }
     for (family, number) in &checked.unknown {
         note(format!("unknown kind {family}: {number} records, which this version does not judge"));
@@ -244,10 +246,14 @@ async fn import(json: bool, file: &Path, stores: &Stores) -> Result<Exit, Failur
         Source::File(path) => path.metadata().map_or(0, |found| found.len() * 2),
     };
     let progress = Progress::bytes(bytes, "import".into());
-    let imported = maintenance::import(stores, source, &progress.counter()).await.map_err(failure)?;
+    let imported = maintenance::import(stores, source, &progress.counter()).await;
+    let imported = imported.map_err(|error| of_file(error, file))?;
     drop(progress);
     if json {
-        print(&json!({"entries": imported.entries, "blobs": imported.blobs, "resumed": imported.resumed}).to_string())?;
+        let Imported { entries, blobs, resumed, packed_jobs, .. } = imported;
+        print(
+            &json!({"entries": entries, "blobs": blobs, "resumed": resumed, "packed-jobs": packed_jobs}).to_string(),
+        )?;
         return Ok(Exit::Ok);
     }
     if imported.resumed {
@@ -255,7 +261,18 @@ async fn import(json: bool, file: &Path, stores: &Stores) -> Result<Exit, Failur
         note(format!("gone on with an import that had brought {entries} records and {blobs} blobs"));
     }
     note(format!("imported {} records and {} blobs into {}", imported.entries, imported.blobs, stores.meta_place));
+    if imported.packed_jobs > 0 {
+        note(format!("packed {} old jobs of them into {} segments", imported.packed_jobs, imported.segments));
+    }
     Ok(Exit::Ok)
+}
+
+/// What is wrong with a file is told with its name.
+fn of_file(error: ToolError, file: &Path) -> Failure {
+    let name = if file == Path::new("-") { "standard input".into() } else { file.display().to_string() };
+    let is_of_file = matches!(error, ToolError::Format(_));
+    let failure = failure(error);
+    if is_of_file { failure.of(&name) } else { failure }
 }
 
 fn failure(error: ToolError) -> Failure {

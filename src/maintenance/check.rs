@@ -42,7 +42,9 @@ pub struct Checked {
     pub packed: u64,
     pub blobs: u64,
     pub blob_bytes: u64,
-    /// Blobs that nothing was seen to refer to, and their bytes; retention removes them.
+    /// Segments of old jobs that could not be read: nobody knows what they refer to.
+    pub unread_segments: u64,
+    /// Blobs that nothing was seen to refer to, and their bytes; retention removes them, if all segments can be read.
     pub unreferenced: u64,
     pub unreferenced_bytes: u64,
     /// Keys of families that this version does not know, by family.
@@ -94,7 +96,11 @@ pub async fn check(
         if checker.contents.is_referenced(&sha256) {
             continue;
         }
-        let (key, means) = (format!("blob {sha256}"), "nothing is seen to refer to it; retention removes it");
+        let means = match checker.checked.unread_segments {
+            0 => "nothing is seen to refer to it; retention removes it",
+            _ => "nothing is seen to refer to it; retention keeps it while a segment of old jobs cannot be read",
+        };
+        let key = format!("blob {sha256}");
         checker.told(&Finding { kind, key, wrong, means, repair: None }).await?;
     }
     let Checker { contents, mut checked, .. } = checker;
@@ -143,11 +149,15 @@ impl Checker<'_> {
     async fn packed(&mut self, key: &str, segment: Segment) -> Result<(), ToolError> {
         // What is missing is told with its manifest.
         let BlobRef { sha256, size_bytes } = &segment.manifest.segment;
+        self.checked.unread_segments += 1;
         if self.contents.refer(sha256, *size_bytes) == State::Missing {
             return Ok(());
         }
         let bundles = match self.stores.segments().bundles(&segment).await {
-            Ok(bundles) => bundles,
+            Ok(bundles) => {
+                self.checked.unread_segments -= 1;
+                bundles
+            }
             Err(StoreError::Corrupt { cause, .. }) => {
                 let (key, wrong) = (key.to_owned(), format!("its segment cannot be read: {cause}"));
                 let means = "the old jobs in it are no longer found";

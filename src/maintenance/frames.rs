@@ -88,14 +88,24 @@ pub struct Counts {
 pub(super) struct FrameWriter<W> {
     out: W,
     hash: Sha256,
+    at: u64,
     counts: Counts,
 }
 
 impl<W: Write> FrameWriter<W> {
     pub(super) fn new(out: W, header: &Header) -> io::Result<Self> {
-        let mut this = Self { out, hash: Sha256::new(), counts: Counts::default() };
+        let mut this = Self::without_header(out);
         this.line(header)?;
         Ok(this)
+    }
+
+    /// What is written by it is no export.
+    pub(super) fn without_header(out: W) -> Self {
+        Self { out, hash: Sha256::new(), at: 0, counts: Counts::default() }
+    }
+
+    pub(super) fn at(&self) -> u64 {
+        self.at
     }
 
     fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
@@ -106,6 +116,7 @@ impl<W: Write> FrameWriter<W> {
 
     fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.hash.update(bytes);
+        self.at += bytes.len() as u64;
         self.out.write_all(bytes)
     }
 
@@ -149,7 +160,7 @@ pub(super) struct FrameReader<R> {
 
 impl<R: BufRead> FrameReader<R> {
     pub(super) fn new(input: R) -> Result<(Self, Header), FormatError> {
-        let mut this = Self { input, hash: Sha256::new(), at: 0, counts: Counts::default(), left: None };
+        let mut this = Self::within(input, 0);
         let line = this.line().map_err(|error| match error {
             FormatError::Damaged { .. } => FormatError::Foreign,
             other => other,
@@ -171,7 +182,12 @@ impl<R: BufRead> FrameReader<R> {
         Ok((this, header))
     }
 
-    fn damaged(&self, why: impl Into<String>) -> FormatError {
+    /// In the middle of a file: frames that begin at this byte.
+    pub(super) fn within(input: R, at: u64) -> Self {
+        Self { input, hash: Sha256::new(), at, counts: Counts::default(), left: None }
+    }
+
+    pub(super) fn damaged(&self, why: impl Into<String>) -> FormatError {
         FormatError::Damaged { at: self.at, why: why.into() }
     }
 

@@ -7,10 +7,14 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::frames::{FormatError, Frame, FrameReader, Header};
-use super::{Progress, Stores, ToolError};
+use super::packing::Packing;
+use super::parts::Jobs;
+use super::{Progress, Stores, ToolError, segment_of};
+use crate::core::history::catalog::Segment;
 use crate::core::keys;
 use crate::jobs::Records;
-use crate::jobs::records::ImportRecord;
+use crate::jobs::records::{ImportRecord, Versioned};
+use crate::ports::{Entry, Revision};
 use crate::runtime::clock;
 
 /// Of one commit: less than any store takes.
@@ -30,6 +34,9 @@ pub struct Imported {
     /// Of these, what an import before had left there.
     pub blobs_there: u64,
     pub entries_there: u64,
+    /// Old jobs that were put into segments now, and so many segments.
+    pub packed_jobs: u64,
+    pub segments: u64,
     pub resumed: bool,
 }
 
@@ -62,55 +69,90 @@ impl Source<'_> {
 /// goes on where it was.
 pub async fn import(stores: &Stores, source: Source<'_>, progress: Progress<'_>) -> Result<Imported, ToolError> {
     let (mut reader, header) = FrameReader::new(source.open()?)?;
-    let resumed = look(stores, &header).await?;
+    let half = look(stores, &header).await?;
+    // Also where nothing is packed any more, but was: it is passed over by jobs.
+    let gathers = stores.packing.is_some() || half.as_ref().is_some_and(|half| half.record.packed_to.is_some());
+    let mut jobs = match source {
+        _ if !gathers => None,
+        Source::File(path) => Some(Jobs::of_file(path)?),
+        Source::Stdin => Some(Jobs::aside(&stores.scratch)?),
+    };
     if matches!(source, Source::File(_)) {
-        verify(stores, &mut reader, progress)?;
+        verify(stores, &mut reader, jobs.as_mut(), progress)?;
         (reader, _) = FrameReader::new(source.open()?)?;
     }
     let records = stores.records();
     let id = records.make_store_id().await?;
-    if !resumed {
-        records.begin_import(&ImportRecord { export: header.id, began_ms: clock::unix_ms() }).await?;
-    }
+    let resumed = half.is_some();
+    let mark = match half {
+        Some(mark) => mark,
+        None => {
+            let revision = records.revision().await?.0;
+            let began_ms = clock::unix_ms();
+            records.begin_import(ImportRecord { export: header.id, began_ms, revision, packed_to: None }).await?
+        }
+    };
     let imported = Imported { resumed, ..Imported::default() };
-    let mut import = Import { stores, records, imported, batch: Vec::new(), batch_bytes: 0 };
+    let has_packed = mark.record.packed_to.is_some();
+    let (batch, batch_bytes, uncleared) = (Vec::new(), 0, Vec::new());
+    let mut import = Import { stores, records, imported, has_packed, batch, batch_bytes, uncleared };
     loop {
         let before = reader.at();
         match reader.frame()? {
             Frame::Blob { sha256, size_bytes } => import.blob(&mut reader, &sha256, size_bytes).await?,
-            Frame::Entry { key, value } => import.entry(key, value.into()).await?,
+            Frame::Entry { key, value } => {
+                if let Some(jobs) = &mut jobs
+                    && jobs.takes(&key, &value)?
+                {
+                    continue;
+                }
+                import.entry(key, value.into()).await?;
+            }
             Frame::End => break,
         }
         progress(reader.at() - before);
     }
     import.flush().await?;
+    if let Some(jobs) = jobs {
+        import.jobs(jobs, mark, progress).await?;
+    }
     // Before any server may serve it: a server takes only what belongs to its metadata store.
     stores.belongings.belong_to(&id).await.map_err(ToolError::Belongings)?;
     import.records.end_import().await?;
     Ok(import.imported)
 }
 
-/// Whether the store holds a part of this import already; else it is empty.
-async fn look(stores: &Stores, header: &Header) -> Result<bool, ToolError> {
+/// The mark, when the store holds a part of this import already; else it is empty.
+async fn look(stores: &Stores, header: &Header) -> Result<Option<Versioned<ImportRecord>>, ToolError> {
     let place = stores.meta_place.clone();
     match stores.records().half_import().await? {
-        Some(import) if import.export == header.id => return Ok(true),
+        Some(half) if half.record.export == header.id => return Ok(Some(half)),
         Some(_) => return Err(ToolError::OtherImport { place }),
         None => {}
     }
     match stores.records().any_key().await? {
         Some(example) => Err(ToolError::NotEmpty { place, example }),
-        None => Ok(false),
+        None => Ok(None),
     }
 }
 
-/// Whether the rest of a file is whole, and fits. Writes nothing.
-fn verify(stores: &Stores, reader: &mut FrameReader<Input>, progress: Progress<'_>) -> Result<(), ToolError> {
+/// Whether the rest of a file is whole, and fits; notes where the parts of jobs stand. Writes nothing.
+fn verify(
+    stores: &Stores,
+    reader: &mut FrameReader<Input>,
+    mut jobs: Option<&mut Jobs>,
+    progress: Progress<'_>,
+) -> Result<(), ToolError> {
     loop {
         let before = reader.at();
         match reader.frame()? {
             Frame::Blob { .. } => while reader.chunk()?.is_some() {},
-            Frame::Entry { key, value } => fits(stores, &key, value.len())?,
+            Frame::Entry { key, value } => {
+                fits(stores, &key, value.len())?;
+                if let Some(jobs) = &mut jobs {
+                    jobs.note(&key, &value, before, reader.at()).map_err(|why| reader.damaged(why))?;
+                }
+            }
             Frame::End => return Ok(()),
         }
         progress(reader.at() - before);
@@ -125,12 +167,16 @@ fn fits(stores: &Stores, key: &str, value_bytes: usize) -> Result<(), ToolError>
     Err(ToolError::TooLarge { key: key.to_owned(), size_bytes, limit_bytes, place: stores.meta_place.clone() })
 }
 
-struct Import<'a> {
-    stores: &'a Stores,
-    records: Records,
-    imported: Imported,
+pub(super) struct Import<'a> {
+    pub(super) stores: &'a Stores,
+    pub(super) records: Records,
+    pub(super) imported: Imported,
+    /// Before it was broken off.
+    has_packed: bool,
     batch: Vec<(String, Bytes)>,
     batch_bytes: usize,
+    /// Segments whose jobs may stand under own keys in the file.
+    pub(super) uncleared: Vec<Segment>,
 }
 
 impl Import<'_> {
@@ -150,9 +196,46 @@ impl Import<'_> {
         Ok(())
     }
 
-    async fn entry(&mut self, key: String, value: Bytes) -> Result<(), ToolError> {
+    /// Jobs by jobs, after all else.
+    async fn jobs(
+        &mut self,
+        jobs: Jobs,
+        mark: Versioned<ImportRecord>,
+        progress: Progress<'_>,
+    ) -> Result<(), ToolError> {
+        let (rule, records) = (self.stores.packing, jobs.records());
+        let mut reader = jobs.read()?;
+        let mut packing = Packing::new(self, rule, mark, records).await?;
+        while let Some(parts) = reader.next(progress)? {
+            packing.job(parts).await?;
+        }
+        packing.end().await
+    }
+
+    /// Counts entries that an import before had left, or packed.
+    pub(super) fn was_there(&mut self, entries: usize) {
+        self.imported.entries += entries as u64;
+        self.imported.entries_there += entries as u64;
+    }
+
+    /// Counts a segment.
+    pub(super) fn packed(&mut self, jobs: usize, entries: usize) {
+        self.imported.entries += entries as u64;
+        self.imported.packed_jobs += jobs as u64;
+        self.imported.segments += 1;
+    }
+
+    pub(super) async fn entry(&mut self, key: String, value: Bytes) -> Result<(), ToolError> {
         if key == keys::STORE_ID {
             return Ok(());
+        }
+        if key == keys::HISTORY_HEAD && self.has_packed {
+            self.was_there(1);
+            return Ok(());
+        }
+        if key.starts_with(keys::HISTORY) {
+            let entry = Entry { key: key.clone(), value: value.clone(), version: Revision(0) };
+            self.uncleared.extend(segment_of(&entry).filter(|segment| segment.manifest.clearing));
         }
         self.imported.entries += 1;
         fits(self.stores, &key, value.len())?;
@@ -174,7 +257,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<(), ToolError> {
+    pub(super) async fn flush(&mut self) -> Result<(), ToolError> {
         self.batch_bytes = 0;
         let batch = std::mem::take(&mut self.batch);
         if !batch.is_empty() {

@@ -4,9 +4,12 @@ mod check;
 mod export;
 mod frames;
 mod import;
+mod packing;
+mod parts;
 mod stats;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -21,6 +24,7 @@ pub use stats::{FamilyStats, Stats, stats};
 
 pub use crate::core::consistency::{Finding, Kind};
 use crate::core::history::catalog::Segment;
+use crate::core::history::packing::Rule;
 use crate::core::keys;
 use crate::jobs::history::Segments;
 use crate::jobs::{Records, StoreError};
@@ -43,6 +47,10 @@ pub struct Stores {
     /// Of a store in ZooKeeper: its znodes.
     pub znodes: Option<usize>,
     pub belongings: Arc<dyn Belongings>,
+    /// Which old jobs an import puts into segments; `None` where no server packs.
+    pub packing: Option<Rule>,
+    /// A directory for what has to be put aside.
+    pub scratch: PathBuf,
 }
 
 /// What names the metadata store that it belongs to: the data directory, and binaries that are elsewhere.
@@ -70,6 +78,8 @@ pub enum ToolError {
     Format(#[from] FormatError),
     #[error("cannot write: {0}")]
     Output(io::Error),
+    #[error("cannot put jobs aside in the data directory: {0}")]
+    Aside(io::Error),
     #[error(
         "{contexts} contexts live, and {jobs} jobs have not ended ({queued} of them wait in a queue): their drivers cannot be exported"
     )]
@@ -164,5 +174,7 @@ impl Stores {
     }
 }
 
+#[cfg(test)]
+mod packing_tests;
 #[cfg(test)]
 mod tests;

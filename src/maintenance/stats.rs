@@ -1,15 +1,21 @@
 //! How much a store holds, by kind.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::TryStreamExt;
 use serde::Serialize;
 
 use super::{Stores, ToolError, segment_of};
 use crate::core::consistency::{self, Around, Contents, Step, judge};
-use crate::core::history::Stored;
+use crate::core::history::catalog::Segment;
+use crate::core::history::{Bundle, Stored};
 use crate::core::jobs::JobRecord;
 use crate::core::keys;
+use crate::jobs::{Records, StoreError};
+
+/// Of what is looked up in segments.
+const CACHE_BYTES: usize = 8 << 20;
 
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -57,6 +63,7 @@ pub async fn stats(stores: &Stores) -> Result<Stats, ToolError> {
     while let Some(blob) = blobs.try_next().await? {
         contents.add(&blob.sha256, blob.size_bytes);
     }
+    let records = stores.records().over_segments(Arc::clone(&stores.blobs), CACHE_BYTES);
     let mut entries = stores.entries();
     while let Some(entry) = entries.try_next().await? {
         let family = stats.records.entry(keys::family(&entry.key).to_owned()).or_default();
@@ -68,8 +75,10 @@ pub async fn stats(stores: &Stores) -> Result<Stats, ToolError> {
         if let Some(segment) = segment_of(&entry) {
             // One that cannot be read is for `check` to tell.
             for bundle in stores.segments().bundles(&segment).await.unwrap_or_default() {
-                stats.packed_jobs += 1;
-                stats.job(&bundle.record.value);
+                if is_told_by(&segment, stores, &records, &bundle).await? {
+                    stats.packed_jobs += 1;
+                    stats.job(&bundle.record.value);
+                }
                 let Stored { version, value } = bundle.record;
                 refer(&keys::job(&bundle.id), consistency::Stored { version, value }, &mut contents);
             }
@@ -79,6 +88,21 @@ pub async fn stats(stores: &Stores) -> Result<Stats, ToolError> {
     let of = |(number, bytes)| FamilyStats { number, bytes };
     (stats.blobs, stats.unreferenced_blobs) = (of(contents.total()), of(contents.unreferenced()));
     Ok(stats)
+}
+
+/// Whether this segment tells of the job: no record, and none with a larger number.
+async fn is_told_by(segment: &Segment, stores: &Stores, records: &Records, bundle: &Bundle) -> Result<bool, ToolError> {
+    if !segment.manifest.clearing && segment.manifest.stale == 0 {
+        return Ok(true);
+    }
+    if stores.meta.get(&keys::job(&bundle.id)).await?.is_some() {
+        return Ok(false);
+    }
+    match records.versioned_job(&bundle.id).await {
+        Ok(told) => Ok(told.is_none_or(|told| told.version.0 == bundle.record.version)),
+        Err(StoreError::Corrupt { .. }) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Notes the content that an entry refers to. What stands around it does not matter for that.

@@ -14,7 +14,8 @@ const NO_PROGRESS: Progress<'static> = &|_| {};
 fn stores(commit_bytes: usize) -> Stores {
     let (meta, blobs) = (Arc::new(MemoryStore::default()), Arc::new(MemoryBlobs::default()));
     let (meta_place, blobs_place) = ("here".into(), "there".into());
-    Stores { meta, blobs, meta_place, blobs_place, commit_bytes, znodes: None, belongings: Arc::new(Nothing) }
+    let (belongings, scratch) = (Arc::new(Nothing), std::env::temp_dir());
+    Stores { meta, blobs, meta_place, blobs_place, commit_bytes, znodes: None, belongings, packing: None, scratch }
 }
 
 struct Nothing;

@@ -76,7 +76,8 @@ pub const WRITES: &[&str] = &[
 pub const SHARED: &[&str] = &["binaries-owner"];
 
 /// Commits of `doyen store`, which no server makes.
-pub const TOOLS: &[&str] = &["store-import-begin", "store-import", "store-import-end", "store-repair"];
+pub const TOOLS: &[&str] =
+    &["store-import-begin", "store-import", "store-import-pack", "store-import-end", "store-repair"];
 
 pub fn is_known(name: &str) -> bool {
     [COMMITS, FIRST_START, WRITES, SHARED, TOOLS].iter().any(|names| names.contains(&name))

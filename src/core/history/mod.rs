@@ -4,6 +4,7 @@ pub mod builder;
 pub mod catalog;
 mod codec;
 pub mod merge;
+pub mod packing;
 pub mod segment;
 pub mod trim;
 

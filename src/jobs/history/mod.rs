@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use super::records::{Records, Settled, StoreError, Versioned};
 use super::retention::PassError;
-use crate::core::callbacks::CallbackState;
 use crate::core::history::Bundle;
 use crate::core::history::builder::Builder;
 use crate::core::history::catalog::Segment;
+use crate::core::history::packing::{MAX_RAW_BYTES, Rule, has_called};
 use crate::core::jobs::JobRecord;
 use crate::runtime::clock;
 
@@ -23,8 +23,6 @@ pub(super) use trim::{Kept, trim};
 
 /// Records that are read at once.
 const PAGE: usize = 256;
-/// A segment with so much in it is closed, whatever the number of its jobs; it is in memory while it is made.
-const MAX_RAW_BYTES: usize = 16 << 20;
 /// Jobs whose keys one commit removes.
 const BATCH: usize = 100;
 
@@ -52,15 +50,18 @@ impl History {
 pub struct Packer {
     records: Records,
     segments: Arc<Segments>,
-    recent: u64,
-    segment_jobs: usize,
-    settled_ms: i64,
+    rule: Rule,
+}
+
+/// What is packed by these settings.
+pub fn rule(settings: &crate::config::History) -> Rule {
+    let settled_ms = i64::try_from(settings.settled_after.as_millis()).unwrap_or(i64::MAX);
+    Rule { recent: settings.recent, segment_jobs: settings.segment_jobs, settled_ms }
 }
 
 impl Packer {
     pub fn new(records: Records, segments: Arc<Segments>, settings: &crate::config::History) -> Self {
-        let settled_ms = i64::try_from(settings.settled_after.as_millis()).unwrap_or(i64::MAX);
-        Self { records, segments, recent: settings.recent, segment_jobs: settings.segment_jobs, settled_ms }
+        Self { records, segments, rule: rule(settings) }
     }
 
     /// Packs while there is enough for a segment. Answers how many jobs left the records.
@@ -71,7 +72,7 @@ impl Packer {
             let turn = self.segments.turn().await;
             all += self.clear().await?;
             let jobs = self.candidates(now_ms).await?;
-            if jobs.len() < self.segment_jobs {
+            if jobs.len() < self.rule.segment_jobs {
                 return Ok(all);
             }
             self.pack(jobs).await?;
@@ -89,14 +90,14 @@ impl Packer {
     /// The oldest jobs beyond the recent ones of which nothing more is to come, as many as fit into a segment.
     async fn candidates(&self, now_ms: i64) -> Result<Vec<Versioned<JobRecord>>, StoreError> {
         let mut found = Vec::new();
-        let Some(end) = self.records.oldest_of_newest(self.recent.max(1)).await? else { return Ok(found) };
+        let Some(end) = self.records.oldest_of_newest(self.rule.recent.max(1)).await? else { return Ok(found) };
         let mut after: Option<String> = None;
         loop {
             let page = self.records.jobs_after(after.as_deref(), PAGE).await?;
             let whole = page.len() == PAGE;
             after = page.last().map(|job| job.record.id.clone());
             for job in page {
-                if job.record.id >= end || found.len() >= self.segment_jobs {
+                if job.record.id >= end || found.len() >= self.rule.segment_jobs {
                     return Ok(found);
                 }
                 if self.is_settled(&job.record, now_ms).await? {
@@ -111,15 +112,14 @@ impl Packer {
     }
 
     async fn is_settled(&self, job: &JobRecord, now_ms: i64) -> Result<bool, StoreError> {
-        let ended = job.ended_ms.filter(|_| job.state.has_ended());
-        if ended.is_none_or(|ended| now_ms.saturating_sub(ended) < self.settled_ms) {
+        if !self.rule.has_settled(job, now_ms) {
             return Ok(false);
         }
         if job.callback.is_none() {
             return Ok(true);
         }
         let found = self.records.settled(&job.id).await?;
-        Ok(found.is_some_and(|(_, callback)| callback.is_none_or(|c| c.record.state != CallbackState::Waiting)))
+        Ok(found.is_some_and(|(_, callback)| has_called(callback.map(|it| it.record.state))))
     }
 
     async fn pack(&self, jobs: Vec<Versioned<JobRecord>>) -> Result<(), PassError> {

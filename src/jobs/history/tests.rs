@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::*;
 use crate::adapters::memory::{MemoryBlobs, MemoryStore};
 use crate::core::binaries::BlobRef;
-use crate::core::callbacks::CallbackRecord;
+use crate::core::callbacks::{CallbackRecord, CallbackState};
 use crate::core::history::tests::job as ended;
 use crate::core::jobs::{JobState, ResultPlace};
 use crate::core::keys;

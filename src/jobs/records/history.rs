@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{PAGE, Records, Settled, StoreError, Versioned, mark, put, read};
+use super::{ImportRecord, PAGE, Records, Settled, StoreError, Versioned, mark, put, read};
 use crate::core::callbacks::CallbackRecord;
 use crate::core::history::catalog::{Catalog, Head, Manifest, Segment};
 use crate::core::history::merge::{Merge, Need};
@@ -240,6 +240,24 @@ impl Records {
         commit.writes.push(put(keys::history(number), manifest));
         self.commit("history-pack", commit).await?;
         Ok(())
+    }
+
+    /// As `add_segment`, of jobs that are being imported: all of them up to this one are there then. Conflict: the import is over.
+    pub async fn import_segment(
+        &self,
+        manifest: &Manifest,
+        import: &Versioned<ImportRecord>,
+        to: &str,
+    ) -> Result<Versioned<ImportRecord>, StoreError> {
+        let head = self.head().await?;
+        let number = head.as_ref().map_or(0, |head| head.record.next);
+        let mut commit = moved(head, number + 1);
+        let record = ImportRecord { packed_to: Some(to.to_owned()), ..import.record.clone() };
+        commit.preconditions.push(Precondition::At(keys::STORE_IMPORT.to_owned(), import.version));
+        commit.writes.push(put(keys::history(number), manifest));
+        commit.writes.push(put(keys::STORE_IMPORT.to_owned(), &record));
+        let version = self.commit("store-import-pack", commit).await?;
+        Ok(Versioned { record, version })
     }
 
     /// Removes the own keys of packed jobs. One that changed since is left as it is: its record says what is. As `remove_jobs`.

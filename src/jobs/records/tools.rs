@@ -16,21 +16,27 @@ pub struct ImportRecord {
     pub export: String,
     /// Wall clock, milliseconds since the epoch.
     pub began_ms: i64,
+    /// Of the store, before the import: jobs that it packs have it as their version.
+    #[serde(default)]
+    pub revision: u64,
+    /// Jobs up to this one are there: packed, or as records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packed_to: Option<String>,
 }
 
 impl Records {
     /// The import that is not complete, if there is one.
-    pub async fn half_import(&self) -> Result<Option<ImportRecord>, StoreError> {
-        Ok(self.get(keys::STORE_IMPORT).await?.map(|found: Versioned<ImportRecord>| found.record))
+    pub async fn half_import(&self) -> Result<Option<Versioned<ImportRecord>>, StoreError> {
+        self.get(keys::STORE_IMPORT).await
     }
 
     /// From now on no server serves the store, which has its id already. Conflict: there is more.
-    pub async fn begin_import(&self, import: &ImportRecord) -> Result<(), StoreError> {
+    pub async fn begin_import(&self, record: ImportRecord) -> Result<Versioned<ImportRecord>, StoreError> {
         let families = keys::FAMILIES.iter().filter(|family| **family != keys::STORE_ID);
         let preconditions = families.map(|family| Precondition::NoneUnder((*family).to_owned())).collect();
-        let writes = vec![put(keys::STORE_IMPORT.to_owned(), import)];
-        self.commit("store-import-begin", Commit { preconditions, writes }).await?;
-        Ok(())
+        let writes = vec![put(keys::STORE_IMPORT.to_owned(), &record)];
+        let version = self.commit("store-import-begin", Commit { preconditions, writes }).await?;
+        Ok(Versioned { record, version })
     }
 
     /// Adds entries as they were exported. Conflict: the import is over.

@@ -71,7 +71,7 @@ async fn of_a_file_that_is_not_whole_nothing_is_imported() {
     for _ in 0..8 {
         let at = usize::try_from(random::below(1 << 40)).unwrap() % whole.len();
         std::fs::write(&file, &whole[..at]).unwrap();
-        store(&to, &import(&file), &[]).is(1).says("it is cut");
+        store(&to, &import(&file), &[]).is(1).says(&format!("{}: it is cut", file.display()));
         let mut flipped = whole.clone();
         flipped[at] ^= 0x10;
         std::fs::write(&file, &flipped).unwrap();
@@ -88,7 +88,7 @@ async fn a_pipe_that_is_cut_leaves_what_another_try_completes() {
     let cut = to.path("cut");
     std::fs::write(&cut, &whole[..whole.len() - 1]).unwrap();
     let input = std::fs::File::open(&cut).unwrap();
-    ended(command(&to, &["import", "-"], &[]).stdin(input).output().unwrap()).is(1).says("it is cut");
+    ended(command(&to, &["import", "-"], &[]).stdin(input).output().unwrap()).is(1).says("standard input: it is cut");
     is_not_served(&to);
 
     // Of another export it is not.

@@ -7,7 +7,7 @@ use doyen::adapters::embedded::EmbeddedStore;
 use doyen::core::keys;
 use doyen::ports::{Commit, MetaStore, Write};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::day::{SETTINGS, command, day, ended, store};
 use crate::fixture::{Place, Server, eventually};
@@ -126,6 +126,16 @@ async fn old_jobs_in_segments_are_checked_counted_and_moved_with_what_they_refer
     let to = Place::new();
     store(&to, &["import", from.path("file").to_str().unwrap()], &[]).is(0);
     store(&to, &["check"], &[]).is(0).says("4 packed jobs");
+
+    let manifests =
+        EmbeddedStore::open(&from.path("data/meta.redb"), 1 << 20).unwrap().range("history/", None, false, 9).await;
+    let manifest: Value = serde_json::from_slice(&manifests.unwrap()[0].value).unwrap();
+    let segment = manifest["segment"]["sha256"].as_str().unwrap().to_owned();
+    let lost = blobs(&from).into_iter().find(|path| path.ends_with(&segment)).unwrap();
+    std::fs::remove_file(lost).unwrap();
+    let found = store(&from, &["check", "--repair"], &[]).is(9);
+    assert!(found.stdout.starts_with("missing-content: history/000000000000: its segment, blob "), "{found:?}");
+    found.says("retention keeps them while 1 segments of old jobs cannot be read");
 
     std::fs::remove_file(blobs(&to).pop().unwrap()).unwrap();
     let found = store(&to, &["check"], &[]).is(9);

@@ -5,5 +5,6 @@ mod broken;
 mod damage;
 mod day;
 mod moves;
+mod packed;
 mod served;
 mod shared;
