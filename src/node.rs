@@ -20,7 +20,8 @@ use doyen::jobs::context::Shared;
 use doyen::jobs::supervisor::stop_and_wait;
 use doyen::jobs::{ActiveJobs, Contexts, History, Records, Retention};
 use doyen::ports::{BinaryStore, MetaStore, Outbound, UserDirectory};
-use doyen::runtime::tls;
+use doyen::runtime::pace::Pace;
+use doyen::runtime::{clock, tls};
 use doyen::service::{Parts, Service};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -101,6 +102,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
+    let meta = Arc::clone(&stores.0);
     let (stop, serving) = watch::channel(true);
     let (service, contexts) = build(&config, &data_dir, stores, address, users, serving.clone()).await?;
     tokio::spawn(service.clone().watch_stores());
@@ -135,6 +137,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     }
     service.detach_drivers().await;
     service.stop_callbacks().await;
+    meta.close().await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -270,7 +273,7 @@ async fn patiently<T>(
     setting: &str,
     open: impl AsyncFn() -> Result<T, StartError>,
 ) -> Result<T, StartError> {
-    let mut pause = STORE_AGAIN.0;
+    let (mut pause, mut pace) = (STORE_AGAIN.0, Pace::default());
     loop {
         let mut opening = std::pin::pin!(open());
         let opened = match timeout(SOON, &mut opening).await {
@@ -285,7 +288,11 @@ async fn patiently<T>(
             }
         };
         match opened {
-            Err(error) if error.is_passing() => tracing::warn!(%error, "a store is away; trying again"),
+            Err(error) if error.is_passing() => {
+                if let Some(left_out) = pace.tells(&error.to_string(), clock::instant()) {
+                    tracing::warn!(%error, left_out, "a store is away; trying again");
+                }
+            }
             opened => return opened,
         }
         waiting.because(&format!("{store} does not answer"))?;

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use doyen::adapters::blobs::{ObjectBinaryStore, OpenBlobsError, Owned};
 use doyen::adapters::embedded::data_dir::{DataDir, DataDirError};
 use doyen::adapters::embedded::{self, EmbeddedStore};
+use doyen::adapters::hdfs;
 use doyen::adapters::s3::S3BinaryStore;
 use doyen::adapters::zookeeper::{self, Options, Owner, ZooKeeperStore};
 use doyen::cli::{self, Exit, Failure, StoreCommand};
@@ -34,6 +35,10 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     match directory {
         Some(path) if !path.is_dir() => {
             Err(StartError::Setting(format!("`store.hdfs.conf-dir` is {}, which is no directory", path.display())))
+        }
+        _ if config.store.binaries == Binaries::Hdfs => {
+            let why = |fault: hdfs::Fault| StartError::Setting(format!("cannot open the binaries: {fault}"));
+            hdfs::check(&config.store.hdfs).map_err(why)
         }
         _ => Ok(()),
     }
@@ -291,12 +296,14 @@ pub fn run(json: bool, command: &StoreCommand) -> Result<Exit, Failure> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, format!("cannot start: {error}")))?;
-    runtime.block_on(async {
+    let mut closing = None;
+    let done = runtime.block_on(async {
         let failure = |error: StartError| crate::failure(&error);
         let data_dir = Arc::new(data_dir(&config, command)?);
         let (meta, found, adoption) = opened(&config, &data_dir, command).await?;
         let blobs = Arc::clone(&found.store);
         let scratch = data_dir.tmp();
+        closing = Some(Arc::clone(&meta.store));
         let blobs_place = binaries_place(&config, &data_dir);
         let opened = Arc::new(Opened::new(&config, &data_dir, &meta, &found));
         match (command, adoption) {
@@ -320,7 +327,11 @@ pub fn run(json: bool, command: &StoreCommand) -> Result<Exit, Failure> {
             scratch,
         };
         cli::store(json, command, &stores).await
-    })
+    });
+    if let Some(store) = closing {
+        runtime.block_on(store.close());
+    }
+    done
 }
 
 /// The stores that a command is for. What lacks is made once nothing speaks against it: for an adoption, once somebody agrees to that.

@@ -139,6 +139,14 @@ pub trait MetaStore: Send + Sync + 'static {
         Freshness::Current
     }
 
+    /// For how long it has refused some changes, and takes others: nothing, when it lately refused none.
+    fn refusing(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Nothing is asked of it any more: what it has open elsewhere ends in order, within a second or two.
+    async fn close(&self) {}
+
     /// What it has done since the start, where that is more than what its callers do.
     fn meter(&self) -> Option<StoreMeter> {
         None

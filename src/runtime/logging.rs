@@ -30,6 +30,10 @@ const NOISY: [&str; 10] = [
 /// closing was granted while it was asked for anew (docs/adr/0021), and to broken-off uploads, which are told by whoever made them.
 const UNCLOSED: &str = "hdfs_native::file";
 
+/// Libraries that tell of each try to reach a server, also while it is away for hours. What fails of them is told by us, at a pace, with the
+/// setting that it is about. At most `error`, unless the level names them.
+const TRYING: [&str; 3] = ["hdfs_native::hdfs::connection", "hdfs_native::hdfs::proxy", "zookeeper_client"];
+
 /// Modes of new files, less what the umask takes.
 const WORLD: u32 = 0o666;
 const PRIVATE: u32 = 0o600;
@@ -114,8 +118,8 @@ fn targets(level: &str) -> Result<Targets, LogError> {
     let asked: Targets = level.parse().map_err(|_| LogError::Level(level.to_owned()))?;
     let general = asked.default_level().unwrap_or(LevelFilter::OFF);
     let quiet = NOISY.map(|name| (name, general.min(LevelFilter::WARN)));
-    let unclosed = (UNCLOSED, general.min(LevelFilter::ERROR));
-    Ok(Targets::new().with_default(general).with_targets(quiet).with_targets([unclosed]).with_targets(asked.iter()))
+    let silent = [UNCLOSED].into_iter().chain(TRYING).map(|name| (name, general.min(LevelFilter::ERROR)));
+    Ok(Targets::new().with_default(general).with_targets(quiet).with_targets(silent).with_targets(asked.iter()))
 }
 
 #[cfg(test)]
@@ -141,6 +145,15 @@ mod tests {
         assert!(all.would_enable("hdfs_native::hdfs::block_reader", &Level::WARN));
         assert!(targets("info,hdfs_native::file=warn").unwrap().would_enable("hdfs_native::file", &Level::WARN));
         assert!(!targets("off").unwrap().would_enable("hdfs_native::file", &Level::ERROR));
+    }
+
+    #[test]
+    fn what_libraries_tell_of_each_try_is_not_told_unless_asked_for() {
+        let all = targets("info").unwrap();
+        for library in ["zookeeper_client::session", "hdfs_native::hdfs::proxy", "hdfs_native::hdfs::connection"] {
+            assert!(!all.would_enable(library, &Level::WARN) && all.would_enable(library, &Level::ERROR), "{library}");
+        }
+        assert!(targets("info,zookeeper_client=info").unwrap().would_enable("zookeeper_client::session", &Level::INFO));
     }
 
     #[test]

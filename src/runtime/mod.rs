@@ -7,6 +7,8 @@ pub mod host;
 pub mod log_file;
 pub mod logging;
 pub mod loopback;
+pub mod pace;
+pub mod panics;
 pub mod passwords;
 pub mod private_file;
 pub mod processes;

@@ -187,7 +187,14 @@ impl Service {
             };
             away.map(|away| format!("the store of {store} has been away{which} for {} s ({what})", away.as_secs()))
         };
-        let all: Vec<String> = self.away().into_iter().filter_map(words).collect();
+        let refusing = self.records.refusing().map(|refusing| {
+            let s = refusing.as_secs();
+            format!(
+                "the store of metadata has refused some changes for {s} s (they are answered with 503, others are made; the log names the \
+                 reason)"
+            )
+        });
+        let all: Vec<String> = self.away().into_iter().filter_map(words).chain(refusing).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 }

@@ -8,6 +8,7 @@ mod binaries;
 #[allow(dead_code, unused_imports, reason = "tests/api uses all of it")]
 #[path = "../api/fixture/mod.rs"]
 mod fixture;
+mod lasting;
 mod metadata;
 mod s3;
 #[path = "../servers/mod.rs"]

@@ -83,7 +83,7 @@ async fn what_is_configured_wrongly_ends_it_at_once() {
     let _calm = CALM.read().await;
     let stores = Stores::plain();
     for (wrong, code, words) in [
-        ("store.hdfs.url=\"hdfs://name-service\"", 69, "store.hdfs.conf-dir"),
+        ("store.hdfs.url=\"hdfs://name-service\"", 64, "store.hdfs.conf-dir"),
         ("zookeeper.chroot=\"/a//b\"", 64, "zookeeper.chroot"),
     ] {
         let mut settings = stores.settings();

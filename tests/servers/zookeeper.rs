@@ -44,6 +44,11 @@ impl Ensemble {
         Self::start_with(1, &Extra { properties: format!(" -Djute.maxbuffer={bytes}"), ..Extra::default() })
     }
 
+    /// A server that keeps to hard limits below /zookeeper/quota.
+    pub fn with_quotas() -> Self {
+        Self::start_with(1, &Extra { properties: " -Dzookeeper.enforceQuota=true".into(), ..Extra::default() })
+    }
+
     fn start_with(size: usize, extra: &Extra) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let ports: Vec<[u16; 3]> = (0..size).map(|_| [free_port(), free_port(), free_port()]).collect();

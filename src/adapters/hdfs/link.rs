@@ -193,6 +193,20 @@ impl Link {
     }
 }
 
+/// What is wrong with the settings, as far as they tell without HDFS being asked.
+pub(super) fn check(settings: &config::Hdfs) -> std::result::Result<(), Fault> {
+    let own = match Handle::try_current() {
+        Ok(_) => None,
+        Err(_) => tokio::runtime::Builder::new_current_thread().build().ok(),
+    };
+    let runtime = own.as_ref().map_or_else(Handle::try_current, |own| Ok(own.handle().clone()));
+    let Ok(runtime) = runtime else { return Ok(()) };
+    let made = client(settings, Service::of(settings).as_ref(), 0, &runtime).map(drop);
+    let fault = made.map_err(|error| Fault::of(settings, "connect", &error));
+    // What else may be wrong, may be right when it is opened.
+    fault.or_else(|fault| if fault.kind == Kind::Settings { Err(fault) } else { Ok(()) })
+}
+
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(place(&self.settings))

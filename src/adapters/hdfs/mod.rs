@@ -33,6 +33,14 @@ use crate::runtime::{clock, random};
 /// Leaves the time of access as it is.
 const UNCHANGED: u64 = u64::MAX;
 
+/// Looks at the settings, and does not ask HDFS.
+///
+/// # Errors
+/// When they, or the files that they name, tell of no NameNode.
+pub fn check(settings: &config::Hdfs) -> std::result::Result<(), Fault> {
+    link::check(settings)
+}
+
 #[derive(Debug, Clone)]
 pub struct Hdfs {
     link: Arc<Link>,

@@ -12,23 +12,31 @@ use zookeeper_client::{Error, EventType, SessionState, StateWatcher};
 
 use super::Options;
 use super::contact::Contact;
+use super::diagnosis;
 use super::entry::LogEntry;
+use super::fixed::{self, Fixed};
 use super::holder::{self, Holder};
 use super::link::{Link, Trouble, Watch};
 use super::load::{self, Ahead, ENTRIES_AHEAD};
 use super::paths::{self, Paths};
 use super::plan::{self, Gap, Impossible, MAX_BYTES, MAX_COMMITS, Operation, Plan};
+use super::refusal::{self, Refusals};
 use super::skew;
 use super::state::{Cells, State, Strays};
 use crate::adapters::changes::MOST_PASSED_OVER;
 use crate::core::cluster::record::FenceKey;
 use crate::ports::{Commit, CommitError, Precondition, Revision, StoreMeter};
+use crate::runtime::pace::Pace;
 use crate::runtime::{clock, random};
 
 /// The log is looked at so often even when no watch says anything.
 const LOOK: Duration = Duration::from_secs(5);
 /// Between tries to reach ZooKeeper: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// The longest where somebody has to put something right first.
+const LONG_PAUSE: Duration = Duration::from_secs(10);
+/// A session is waited for so long to end in order, so that what goes away with it goes at once.
+const END: Duration = Duration::from_secs(1);
 /// The store is read anew for one batch so often. More would mean that something of ours is wrong.
 const RELOADS: u32 = 3;
 
@@ -46,6 +54,7 @@ pub(super) struct Shared {
     pub(super) paths: Paths,
     pub(super) options: Options,
     pub(super) meter: StoreMeter,
+    pub(super) refusals: Refusals,
 }
 
 impl Shared {
@@ -128,6 +137,10 @@ pub(super) struct Engine {
     gap: Gap,
     /// How often the store was read anew.
     reading: u32,
+    /// Of what is logged.
+    pace: Pace,
+    /// Its owner's znode was there.
+    is_owned: bool,
 }
 
 impl Engine {
@@ -150,10 +163,30 @@ impl Engine {
             room_bytes: MAX_BYTES,
             gap,
             reading: 0,
+            pace: Pace::default(),
+            is_owned: false,
         }
     }
 
-    pub(super) async fn run(mut self) {
+    /// Until it is told to stop, or nobody has the store any more.
+    pub(super) async fn run_until(mut self, stopped: oneshot::Receiver<()>) {
+        tokio::select! {
+            () = self.run() => {}
+            _ = stopped => {}
+        }
+        self.end().await;
+    }
+
+    /// The watch goes first, then the client, which ends its session then: it tells when it has.
+    async fn end(&mut self) {
+        let Some(Session { link, mut states, watcher }) = self.session.take() else { return };
+        drop(watcher);
+        drop(link);
+        let ended = async { while !states.changed().await.is_terminated() {} };
+        let _ = tokio::time::timeout(END, ended).await;
+    }
+
+    async fn run(&mut self) {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // A session begins with a look.
@@ -188,7 +221,10 @@ impl Engine {
                     }
                     Some(_) => {}
                 },
-                _ = look.tick() => self.follow().await,
+                _ = look.tick() => {
+                    self.follow().await;
+                    self.look().await;
+                }
             }
         }
     }
@@ -211,18 +247,32 @@ impl Engine {
                 None => self.begin().await,
             };
             if let Err(trouble) = reached {
-                tracing::warn!(%trouble, "the store in ZooKeeper cannot be used");
                 self.session = None;
+                self.tell_why(&trouble);
                 sleep(pause).await;
-                pause = (pause * 2).min(PAUSES.1);
+                pause = (pause * 2).min(if trouble.lasts() { LONG_PAUSE } else { PAUSES.1 });
             }
         }
+    }
+
+    /// Why the store cannot be used; of a ZooKeeper that does not answer, what its servers say themselves.
+    fn tell_why(&mut self, trouble: &Trouble) {
+        let Some(left_out) = self.told(&format!("not used: {trouble}")) else { return };
+        let (trouble, shared) = (trouble.clone(), Arc::clone(&self.shared));
+        tokio::spawn(async move {
+            let trouble = match &trouble {
+                Trouble::NoAnswer(_) => diagnosis::explain(&shared.options, &trouble).await,
+                _ => trouble.to_string(),
+            };
+            tracing::warn!(trouble, left_out, "the store in ZooKeeper cannot be used");
+        });
     }
 
     async fn begin(&mut self) -> Result<(), Trouble> {
         let link = Link::open(&self.shared.options).await?;
         // Another server than before may lag behind what we know already.
         link.barrier(&self.shared.paths).await?;
+        load::is_there(&link, &self.shared.paths).await?;
         if let Some(holder) = &self.holder
             && let Some(other) = holder::take(&link, &self.shared.paths, holder).await?
         {
@@ -250,6 +300,10 @@ impl Engine {
     async fn heard(&mut self, state: SessionState) {
         if state.is_terminated() {
             self.over();
+        } else if state == SessionState::Disconnected {
+            if let Some(left_out) = self.told("lost") {
+                tracing::warn!(left_out, "the connection to ZooKeeper is lost");
+            }
         } else if state == SessionState::SyncConnected
             && let Err(trouble) = self.watch_again().await
         {
@@ -273,8 +327,39 @@ impl Engine {
     }
 
     fn failed(&mut self, trouble: &Trouble) {
-        tracing::warn!(%trouble, "ZooKeeper does not answer");
+        // That the store is damaged is told by who tries to begin again.
+        if !matches!(trouble, Trouble::Damaged(_))
+            && let Some(left_out) = self.told(&trouble.to_string())
+        {
+            tracing::warn!(%trouble, left_out, "ZooKeeper does not answer");
+        }
         self.session = None;
+    }
+
+    /// Whether somebody has deleted what a store cannot do without.
+    async fn look(&mut self) {
+        let Some(link) = self.session.as_ref().map(|session| session.link.clone()) else { return };
+        let paths = self.shared.paths.clone();
+        let fixed = match Fixed::look(&link, &paths).await {
+            Ok(fixed) => fixed,
+            Err(trouble) => return self.failed(&trouble),
+        };
+        if let Some(damage) = fixed.damage(&paths) {
+            return self.failed(&Trouble::Damaged(damage));
+        }
+        // This server goes on without them.
+        let lacks = if fixed.format { None } else { Some(fixed::without_format(&paths)) };
+        let disowned = (self.is_owned && !fixed.owner).then(|| fixed::without_owner(&paths));
+        self.is_owned |= fixed.owner;
+        for told in lacks.into_iter().chain(disowned) {
+            if let Some(left_out) = self.told(&told) {
+                tracing::warn!(left_out, "{told}");
+            }
+        }
+    }
+
+    fn told(&mut self, state: &str) -> Option<u64> {
+        self.pace.tells(state, clock::instant())
     }
 
     fn is_news(&self, path: &str) -> bool {
@@ -314,7 +399,13 @@ impl Engine {
                     }
                 }
                 Ahead::Gone => {
-                    tracing::warn!(head, "the log went on without us, or is an older one: the store is read anew");
+                    if let Some(left_out) = self.told("gone") {
+                        tracing::warn!(
+                            head,
+                            left_out,
+                            "the log went on without us, or is an older one: the store is read anew"
+                        );
+                    }
                     self.reload(link).await?;
                 }
             }
@@ -415,6 +506,10 @@ impl Engine {
                     unsure = false;
                     Err(Trouble::Refused("this process does not hold the store any more".into()))
                 }
+                Err(Trouble::Denied { at, path, error }) => {
+                    self.deny(&mut batch, &plan, Trouble::Denied { at, path, error }, unsure);
+                    continue;
+                }
                 Err(Trouble::Failed { at, error }) if reloads < RELOADS => {
                     let path = plan.operations.get(at).map(Operation::path);
                     tracing::warn!(path, %error, "the store is not as its log says: it is read anew");
@@ -425,8 +520,7 @@ impl Engine {
                 Err(trouble @ Trouble::NoAnswer(_)) => {
                     unsure = true;
                     if lost.is_some() && plan.size_bytes() > LARGE_BYTES {
-                        tracing::warn!(bytes = plan.size_bytes(), "{TOO_LARGE_MAYBE}");
-                        self.room_bytes = (plan.size_bytes() / 2).max(LARGE_BYTES);
+                        self.is_too_large(plan.size_bytes());
                     }
                     // A connection that ends whenever this is sent would be made again and again.
                     let pause = lost.map_or(PAUSES.0, |pause: Duration| (pause * 2).min(PAUSES.1));
@@ -434,13 +528,48 @@ impl Engine {
                     lost = Some(pause);
                     Err(trouble)
                 }
-                Err(trouble) => return refuse(batch, &trouble, unsure),
+                Err(trouble) => {
+                    if let Some(left_out) = self.told(&trouble.to_string()) {
+                        tracing::error!(%trouble, commits = batch.len(), left_out, "ZooKeeper refuses to write");
+                    }
+                    return refuse(batch, &trouble, unsure);
+                }
             };
             sent = Some(plan);
             if let Err(trouble) = troubled {
                 self.failed(&trouble);
             }
         }
+    }
+
+    fn is_too_large(&mut self, bytes: usize) {
+        if let Some(left_out) = self.told(TOO_LARGE_MAYBE) {
+            tracing::warn!(bytes, left_out, "{TOO_LARGE_MAYBE}");
+        }
+        self.room_bytes = (bytes / 2).max(LARGE_BYTES);
+    }
+
+    /// Answers those that need what was refused; the others go on. All, where all need it, or where it is not certain that an earlier try
+    /// has not happened.
+    fn deny(&mut self, batch: &mut Vec<Request>, plan: &Plan, trouble: Trouble, unsure: bool) {
+        let Trouble::Denied { at, path, error } = &trouble else { return };
+        self.tell_refusal(path, error);
+        let evicted = if unsure { Vec::new() } else { refusal::evict(batch, plan, *at, &self.shared.paths) };
+        let refused = if evicted.is_empty() { std::mem::take(batch) } else { evicted };
+        refuse(refused, &trouble, unsure);
+    }
+
+    fn tell_refusal(&mut self, path: &str, error: &Error) {
+        self.shared.refusals.add(clock::instant());
+        let Some(left_out) = self.told(&error.to_string()) else { return };
+        let user = self.shared.options.auth.as_deref().and_then(|auth| Some(auth.split_once(':')?.0));
+        tracing::error!(
+            path,
+            %error,
+            remedy = refusal::remedy(error, user),
+            left_out,
+            "ZooKeeper refuses to write a znode: changes that need it are answered with 503, others go on"
+        );
     }
 
     fn is_holder(&self, operation: Option<&Operation>) -> bool {
@@ -537,7 +666,6 @@ fn supersede(batch: &mut Vec<Request>, over: &FenceKey) {
 
 /// `unsure`: it was sent before, and there was no answer.
 fn refuse(batch: Vec<Request>, trouble: &Trouble, unsure: bool) {
-    tracing::error!(%trouble, commits = batch.len(), "ZooKeeper refuses to write");
     for request in batch {
         let error = if unsure { CommitError::Unknown } else { CommitError::Unavailable };
         let _ = request.answer.send(Err(error(trouble.to_string())));

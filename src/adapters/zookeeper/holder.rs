@@ -81,6 +81,7 @@ pub(super) async fn take(link: &Link, paths: &Paths, holder: &Holder) -> Result<
         let Look { data, children } = link.look(&above, std::slice::from_ref(&above)).await?;
         let Some((_, version)) = data else {
             load::is_there(link, paths).await?;
+            tracing::warn!(path = %above, "it was deleted by somebody, and is made again");
             link.make_all(&above).await?;
             continue;
         };

@@ -1,10 +1,12 @@
 //! The way to ZooKeeper: one session, every call with a deadline, and what its errors mean to us.
 
-use std::panic::AssertUnwindSafe;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::timeout;
 use zookeeper_client::{
     Acl, Acls, AddWatchMode, Client, CreateMode, CreateOptions, Error, EventType, MultiReadResult, MultiWriteError,
@@ -14,7 +16,9 @@ use zookeeper_client::{
 use super::Options;
 use super::paths::Paths;
 use super::plan::Operation;
+use super::refusal;
 use super::tunnel::Tunnel;
+use crate::runtime::panics;
 
 /// Reads that are under way at once.
 const READS: usize = 256;
@@ -34,16 +38,28 @@ pub(super) enum Trouble {
     /// This operation of a transaction failed, and nothing happened.
     #[error("operation {at} failed: {error}")]
     Failed { at: usize, error: Error },
+    /// This operation of a transaction was refused to us, and nothing happened.
+    #[error("{path}: {error}")]
+    Denied { at: usize, path: String, error: Error },
+}
+
+impl Trouble {
+    /// It lasts until somebody has put something right: asking again soon is of no use.
+    pub(super) fn lasts(&self) -> bool {
+        !matches!(self, Self::NoAnswer(_))
+    }
+
+    fn of(self, path: &str) -> Self {
+        match self {
+            Self::Refused(why) => Self::Refused(format!("{path}: {why}")),
+            other => other,
+        }
+    }
 }
 
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
-        match error {
-            Error::NoAuth | Error::AuthFailed | Error::InvalidAcl | Error::QuotaExceeded | Error::BadArguments(_) => {
-                Self::Refused(error.to_string())
-            }
-            _ => Self::NoAnswer(error.to_string()),
-        }
+        if refusal::is_refusal(&error) { Self::Refused(error.to_string()) } else { Self::NoAnswer(error.to_string()) }
     }
 }
 
@@ -51,9 +67,14 @@ impl From<Error> for Trouble {
 pub(super) struct Watch(PersistentWatcher);
 
 impl Watch {
-    /// None: the session is over. The client panics when its own task has gone, as it does while a process ends.
+    /// None: the session is over. The client panics when its own task has gone before, as it does where a process ends in a hurry.
     pub(super) async fn changed(&mut self) -> Option<WatchedEvent> {
-        let event = AssertUnwindSafe(self.0.changed()).catch_unwind().await.ok()?;
+        let mut changed = pin!(self.0.changed());
+        let event = poll_fn(|context| match panics::quietly(|| changed.as_mut().poll(context)) {
+            Some(event) => event.map(Some),
+            None => Poll::Ready(None),
+        });
+        let event = event.await?;
         let is_end = event.event_type == EventType::Session && event.session_state.is_terminated();
         (!is_end).then_some(event)
     }
@@ -114,7 +135,8 @@ impl Link {
 
     /// What stands there; `None` when nothing is there.
     pub(super) async fn get(&self, path: &str) -> Result<Option<Vec<u8>>, Trouble> {
-        absent_is_none(self.call(self.client.get_data(path)).await).map(|found| found.map(|(data, _)| data))
+        let found = absent_is_none(self.call(self.client.get_data(path)).await).map_err(|trouble| trouble.of(path))?;
+        Ok(found.map(|(data, _)| data))
     }
 
     /// In the order of the paths.
@@ -155,7 +177,8 @@ impl Link {
 
     /// Names, sorted; `None` when nothing is there.
     pub(super) async fn children(&self, path: &str) -> Result<Option<Vec<String>>, Trouble> {
-        let mut names = absent_is_none(self.call(self.client.list_children(path)).await)?;
+        let names = absent_is_none(self.call(self.client.list_children(path)).await);
+        let mut names = names.map_err(|trouble| trouble.of(path))?;
         if let Some(names) = &mut names {
             names.sort();
         }
@@ -226,10 +249,12 @@ impl Link {
         }
         match timeout(self.answer_within, writer.commit()).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(MultiWriteError::OperationFailed { index, source })) => match Trouble::from(source.clone()) {
-                refused @ Trouble::Refused(_) => Err(refused),
-                _ => Err(Trouble::Failed { at: index, error: source }),
-            },
+            Ok(Err(MultiWriteError::OperationFailed { index: at, source: error })) => Err(match operations.get(at) {
+                Some(operation) if refusal::is_refusal(&error) => {
+                    Trouble::Denied { at, path: operation.path().to_owned(), error }
+                }
+                _ => Trouble::Failed { at, error },
+            }),
             // That the session may not write may be told of any of its requests.
             Ok(Err(MultiWriteError::RequestFailed { source })) => Err(Trouble::NoAnswer(source.to_string())),
             Err(_) => Err(too_late(self.answer_within)),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::entry::{Cell, LogEntry, Read, Value, from_apart, from_cell};
+use super::fixed::{self, Fixed};
 use super::history::History;
 use super::link::{Link, Trouble};
 use super::paths::{self, Paths};
@@ -33,21 +34,19 @@ pub(super) async fn look(link: &Link, paths: &Paths) -> Result<Found, Trouble> {
     if let Some(format) = link.get(&paths.format()).await? {
         return Ok(Found::Ours { format: String::from_utf8_lossy(&format).into_owned() });
     }
+    let fixed = Fixed::of(&children);
+    if fixed.is_ours() {
+        let damage = fixed.damage(paths).unwrap_or_else(|| fixed::without_format(paths));
+        return Err(Trouble::Damaged(damage));
+    }
     // ZooKeeper's own stands below the root of all.
     let example = children.into_iter().find(|name| name != "zookeeper");
     Ok(example.map_or(Found::Nothing, |example| Found::Foreign { example }))
 }
 
-/// Fails with words when the store that was there is not any more.
+/// Fails with words when the store that was there is not any more, or not whole.
 pub(super) async fn is_there(link: &Link, paths: &Paths) -> Result<(), Trouble> {
-    if link.get(&paths.format()).await?.is_some() {
-        return Ok(());
-    }
-    Err(Trouble::Damaged(format!(
-        "no store is at {} in ZooKeeper any more: its znodes were deleted, or ZooKeeper has lost its data. What this server knows it \
-         serves until it is stopped; bring the data of ZooKeeper back before",
-        paths.root()
-    )))
+    Fixed::look(link, paths).await?.damage(paths).map_or(Ok(()), |damage| Err(Trouble::Damaged(damage)))
 }
 
 /// Makes an empty store. When another did so first, that is as good.
@@ -80,9 +79,17 @@ pub(super) async fn load(link: &Link, paths: &Paths) -> Result<State, Trouble> {
         let shards: Vec<String> = paths.shards().collect();
         let there: BTreeSet<String> = link.children(&paths.data()).await?.unwrap_or_default().into_iter().collect();
         let name = |shard: &str| shard.rsplit('/').next().unwrap_or(shard).to_owned();
-        for missing in shards.iter().filter(|shard| !there.contains(&name(shard))) {
-            tracing::warn!(path = %missing, "a znode that somebody deleted is made again");
-            link.make_all(missing).await?;
+        let missing: Vec<&String> = shards.iter().filter(|shard| !there.contains(&name(shard))).collect();
+        if let Some(path) = missing.first() {
+            tracing::warn!(
+                %path,
+                shards = missing.len(),
+                "somebody deleted shards of the store: they are made again, and what they held is lost; `doyen store check` tells what it leaves \
+                 without its counterpart"
+            );
+        }
+        for path in missing {
+            link.make_all(path).await?;
         }
         let mut leaves = Vec::new();
         for (shard, names) in shards.iter().zip(link.all_children(shards.clone()).await?) {
@@ -95,6 +102,10 @@ pub(super) async fn load(link: &Link, paths: &Paths) -> Result<State, Trouble> {
         }
         let (cells, strays) = cells(link, paths, leaves).await?;
         return Ok(State::new(history, cells, strays));
+    }
+    if entries(link, paths).await?.is_empty() {
+        let found = format!("{} holds no entry: somebody deleted them,", paths.log());
+        return Err(Trouble::Damaged(fixed::without_log(&found)));
     }
     Err(Trouble::NoAnswer("the log changes faster than it can be read".into()))
 }
@@ -175,13 +186,19 @@ async fn beside(link: &Link, paths: &Paths, leaf: &str) -> Result<BTreeSet<Optio
     Ok(keys.chain([None]).collect())
 }
 
-/// `None` when entries went away meanwhile.
-async fn history(link: &Link, paths: &Paths) -> Result<Option<History>, Trouble> {
+/// The numbers of the log's entries, in their order.
+async fn entries(link: &Link, paths: &Paths) -> Result<Vec<u64>, Trouble> {
     let log = paths.log();
     let buckets = link.children(&log).await?.unwrap_or_default();
     let names = link.all_children(buckets.iter().map(|bucket| format!("{log}/{bucket}")).collect()).await?;
     let mut numbers: Vec<u64> = names.into_iter().flatten().filter_map(|name| name.parse().ok()).collect();
     numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// `None` when entries went away meanwhile.
+async fn history(link: &Link, paths: &Paths) -> Result<Option<History>, Trouble> {
+    let numbers = entries(link, paths).await?;
     let stored = link.get_all(numbers.iter().map(|number| paths.entry(*number)).collect()).await?;
     // From the newest on, as far as none is missing.
     let mut newest_first = Vec::new();

@@ -10,6 +10,7 @@ mod contact;
 mod diagnosis;
 mod engine;
 mod entry;
+mod fixed;
 mod history;
 mod holder;
 mod link;
@@ -17,17 +18,19 @@ mod load;
 mod owner;
 mod paths;
 mod plan;
+mod refusal;
 mod skew;
 mod state;
 mod tunnel;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
+use zookeeper_client::Error;
 
 pub use self::access::read_auth;
 pub use self::cluster::ZooKeeperCluster;
@@ -40,6 +43,7 @@ pub use self::owner::Owner;
 use self::paths::Paths;
 pub use self::plan::MAX_BYTES as MAX_COMMIT_BYTES;
 use self::plan::MAX_BYTES;
+use self::refusal::Refusals;
 pub use self::tunnel::Tls;
 use crate::config::is_chroot;
 use crate::ports::{Changes, Commit, CommitError, Entry, Freshness, MetaStore, ReadError, Revision, StoreMeter};
@@ -117,6 +121,8 @@ pub enum OpenError {
     Held { chroot: String, by: String },
     #[error("{chroot} in ZooKeeper (`zookeeper.chroot`) is damaged: {reason}")]
     Damaged { chroot: String, reason: String },
+    #[error("ZooKeeper refuses to write {path}: {remedy}")]
+    Quota { path: String, remedy: String },
     #[error("cannot read {chroot} in ZooKeeper: {reason}")]
     Unreadable { chroot: String, reason: String },
 }
@@ -129,7 +135,7 @@ impl OpenError {
 
     /// Another configuration may help.
     pub fn is_of_configuration(&self) -> bool {
-        !self.is_passing() && !matches!(self, Self::Damaged { .. })
+        !self.is_passing() && !matches!(self, Self::Damaged { .. } | Self::Quota { .. })
     }
 }
 
@@ -137,7 +143,8 @@ pub struct ZooKeeperStore {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Request>,
     queued_bytes: Arc<Semaphore>,
-    engine: JoinHandle<()>,
+    /// How the engine is told to stop, and its task: once.
+    engine: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
     barriers: mpsc::Sender<Passed>,
 }
 
@@ -181,9 +188,12 @@ impl ZooKeeperStore {
         drop(link);
         let (queue, requests) = mpsc::channel(MAX_QUEUED);
         let (news, meter) = (Notify::new(), StoreMeter::default());
-        let shared = Arc::new(Shared { state: state.into(), contact, news, paths, options, meter });
+        let refusals = Refusals::default();
+        let shared = Arc::new(Shared { state: state.into(), contact, news, paths, options, meter, refusals });
         let (barriers, waiting) = mpsc::channel(MAX_QUEUED);
-        let engine = tokio::spawn(Engine::new(Arc::clone(&shared), holder, requests, waiting).run());
+        let (stop, stopped) = oneshot::channel();
+        let engine = tokio::spawn(Engine::new(Arc::clone(&shared), holder, requests, waiting).run_until(stopped));
+        let engine = Mutex::new(Some((stop, engine)));
         Ok(Self { shared, queue, queued_bytes: Arc::new(Semaphore::new(MAX_QUEUED_BYTES)), engine, barriers })
     }
 
@@ -212,7 +222,8 @@ impl ZooKeeperStore {
     pub async fn claim(&self) -> Result<(), OpenError> {
         let Shared { options, paths, .. } = &*self.shared;
         let Some(owner) = &options.owner else { return Ok(()) };
-        match owner::claim(&Self::link(options).await?, paths, owner).await.map_err(unreadable(options))? {
+        let is_used = self.shared.read().history.revision() > Revision(0);
+        match owner::claim(&Self::link(options).await?, paths, owner, is_used).await.map_err(unreadable(options))? {
             Some(by) => Err(OpenError::Owned { chroot: options.chroot.clone(), by }),
             None => Ok(()),
         }
@@ -262,7 +273,9 @@ impl ZooKeeperStore {
 
 impl Drop for ZooKeeperStore {
     fn drop(&mut self) {
-        self.engine.abort();
+        if let Some((_, engine)) = self.engine.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            engine.abort();
+        }
     }
 }
 
@@ -337,6 +350,19 @@ impl MetaStore for ZooKeeperStore {
         self.shared.contact.freshness(clock::instant())
     }
 
+    fn refusing(&self) -> Option<Duration> {
+        self.shared.refusals.lasting(clock::instant())
+    }
+
+    async fn close(&self) {
+        let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((stop, engine)) = engine {
+            // It has ended by itself otherwise.
+            let _ = stop.send(());
+            let _ = engine.await;
+        }
+    }
+
     fn meter(&self) -> Option<StoreMeter> {
         let meter = self.shared.meter.clone();
         meter.znodes.set(i64::try_from(self.znodes()).unwrap_or(i64::MAX));
@@ -370,6 +396,10 @@ fn unreadable(options: &Options) -> impl Fn(Trouble) -> OpenError + Copy {
     let chroot = || options.chroot.clone();
     move |trouble| match trouble {
         Trouble::Refused(reason) => denied(options, reason),
+        Trouble::Denied { path, error: error @ Error::QuotaExceeded, .. } => {
+            OpenError::Quota { remedy: refusal::remedy(&error, None), path }
+        }
+        denied @ Trouble::Denied { .. } => self::denied(options, denied.to_string()),
         Trouble::Damaged(reason) => OpenError::Damaged { chroot: chroot(), reason },
         trouble => OpenError::Unreadable { chroot: chroot(), reason: trouble.to_string() },
     }

@@ -72,12 +72,22 @@ fn by_another(stored: &[u8], owner: &Owner) -> Option<String> {
     }
 }
 
-/// Makes the store that of this owner, when it is nobody's, or when the owner takes it over. `Some`: it is another's.
-pub(super) async fn claim(link: &Link, paths: &Paths, owner: &Owner) -> Result<Option<String>, Trouble> {
+/// Makes the store that of this owner, when it is nobody's, or when the owner takes it over. `Some`: it is another's. One that `is_used` was
+/// somebody's before.
+pub(super) async fn claim(link: &Link, paths: &Paths, owner: &Owner, is_used: bool) -> Result<Option<String>, Trouble> {
     let made = serde_json::to_vec(owner).expect("plain fields");
     loop {
         let operation = match link.get(&paths.owner()).await? {
-            None => Operation::Create(paths.owner(), made.clone()),
+            None => {
+                if is_used {
+                    tracing::warn!(
+                        path = paths.owner(),
+                        data_dir = owner.data_dir,
+                        "it is missing though the store was used: somebody deleted it; the store is that of this data directory now"
+                    );
+                }
+                Operation::Create(paths.owner(), made.clone())
+            }
             Some(stored) => match by_another(&stored, owner) {
                 None => return Ok(None),
                 Some(_) if owner.takes_over => Operation::Set(paths.owner(), made.clone()),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -18,7 +18,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::diagnosis;
+use crate::runtime::clock;
 use crate::runtime::loopback::is_from_this_process;
+use crate::runtime::pace::Pace;
 use crate::runtime::tls::client_config;
 
 /// To connect, and for the handshake.
@@ -108,7 +110,12 @@ impl Way {
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         match why {
             Some(why) => {
-                tracing::warn!(server = %self.server, %why, "no TLS with ZooKeeper");
+                static PACE: LazyLock<Mutex<Pace>> = LazyLock::new(Mutex::default);
+                let state = format!("{} {why}", self.server);
+                let told = PACE.lock().unwrap_or_else(PoisonError::into_inner).tells(&state, clock::instant());
+                if let Some(left_out) = told {
+                    tracing::warn!(server = %self.server, %why, left_out, "no TLS with ZooKeeper");
+                }
                 troubles.insert(self.server.clone(), why)
             }
             None => troubles.remove(&self.server),

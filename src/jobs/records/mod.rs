@@ -15,6 +15,7 @@ mod tokens;
 mod tools;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -140,6 +141,11 @@ impl Records {
     /// Of what is read at this moment.
     pub fn freshness(&self) -> Freshness {
         self.store.freshness()
+    }
+
+    /// For how long the store has refused some changes.
+    pub fn refusing(&self) -> Option<Duration> {
+        self.store.refusing()
     }
 
     /// What the store has done, where that is told.

@@ -150,7 +150,7 @@ async fn a_store_that_was_wiped_is_read_from_memory_and_takes_nothing() {
     assert!(client.check_stat(&options.chroot).await.unwrap().is_none(), "nothing was made there");
 }
 
-async fn wipe(client: &Client, path: &str) {
+pub(super) async fn wipe(client: &Client, path: &str) {
     for name in client.list_children(path).await.unwrap() {
         Box::pin(wipe(client, &format!("{path}/{name}"))).await;
     }

@@ -3,8 +3,10 @@
 mod cluster;
 mod hands;
 mod holders;
+mod missing;
 mod openings;
 mod outages;
+mod refusals;
 mod several;
 mod tls;
 
