@@ -1,4 +1,4 @@
-//! Doyen: a highly available job server for Apache Spark. `ARCHITECTURE.md` is the map.
+//! Doyen: a job server for Apache Spark. `ARCHITECTURE.md` is the map.
 
 pub mod adapters;
 pub mod api;

@@ -18,6 +18,7 @@ use doyen::maintenance::Stores;
 use doyen::ports::{BinaryStore, MetaStore};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use rustix::fs::Access;
 
 use crate::belonging::{Looked, Opened};
 use crate::node::StartError;
@@ -31,6 +32,9 @@ pub fn check(config: &Config) -> Result<(), StartError> {
         config.zookeeper.auth_file.as_deref().map(zookeeper::read_auth).transpose()?;
         tls(&config.zookeeper).map_or(Ok(()), |tls| tls.check())?;
     }
+    if let (Binaries::Shared, Some(directory)) = (config.store.binaries, &config.store.shared.directory) {
+        shared(directory)?;
+    }
     let directory = config.store.hdfs.conf_dir.as_deref().filter(|_| config.store.binaries == Binaries::Hdfs);
     match directory {
         Some(path) if !path.is_dir() => {
@@ -41,6 +45,18 @@ pub fn check(config: &Config) -> Result<(), StartError> {
             hdfs::check(&config.store.hdfs).map_err(why)
         }
         _ => Ok(()),
+    }
+}
+
+fn shared(directory: &Path) -> Result<(), StartError> {
+    let wrong =
+        |why: String| Err(StartError::Setting(format!("`store.shared.directory` is {}, {why}", directory.display())));
+    if !directory.is_dir() {
+        return wrong("which is no directory".into());
+    }
+    match rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) => Ok(()),
+        Err(error) => wrong(format!("where this user may not write: {}", std::io::Error::from(error))),
     }
 }
 

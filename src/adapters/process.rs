@@ -1,5 +1,7 @@
 //! ProcessLauncher: a shim as a process of this machine.
 
+mod last_lines;
+
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
@@ -177,6 +179,11 @@ impl Launcher for ProcessLauncher {
             Some(signal) => format!("its shim was killed by signal {signal}"),
             None => format!("its shim ended with status {}", status.code()?),
         })
+    }
+
+    async fn last_lines(&self, launched: &Launched) -> Vec<String> {
+        let directory = PathBuf::from(&launched.directory);
+        tokio::task::spawn_blocking(move || last_lines::last_lines(&directory)).await.unwrap_or_default()
     }
 
     async fn leftover_log(&self, (context, attempt): &Attempt, job: &str, limit_bytes: u64) -> Option<LogReader> {

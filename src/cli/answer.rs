@@ -53,10 +53,12 @@ pub fn reason(answer: &Answer) -> String {
     }
 }
 
-/// An error's own words: a text, or an object with `message`.
+/// An error's own words: a text, or an object with `message`, after its class if that is not said anyway.
 pub fn error_text(error: &Value) -> Option<String> {
-    let text = error.as_str().or_else(|| error.get("message")?.as_str())?;
-    Some(text.trim_end().to_owned())
+    let text = error.as_str().or_else(|| error.get("message")?.as_str())?.trim_end();
+    let class = error.get("errorClass").and_then(Value::as_str).unwrap_or_default();
+    let class = class.rsplit('.').next().unwrap_or_default();
+    Some(if text.contains(class) { text.to_owned() } else { format!("{class}: {text}") })
 }
 
 #[cfg(test)]
@@ -71,6 +73,11 @@ mod tests {
         for (body, expected) in [
             (r#"{"status":"ERROR","result":"context n not found"}"#, "context n not found"),
             (r#"{"status":"CONTEXT INIT ERROR","result":{"message":"no Java"}}"#, "CONTEXT INIT ERROR: no Java"),
+            (
+                r#"{"status":"CONTEXT INIT ERROR","result":{"message":"not ready","errorClass":"CreationTimeout"}}"#,
+                "CONTEXT INIT ERROR: CreationTimeout: not ready",
+            ),
+            (r#"{"status":"ERROR","result":{"message":"ValueError: x","errorClass":"ValueError"}}"#, "ValueError: x"),
             (r#"{"status":"NO SLOTS AVAILABLE","result":"Too many"}"#, "NO SLOTS AVAILABLE: Too many"),
             ("<html>", "the server answered 502 Bad Gateway <html>"),
             ("", "the server answered 502 Bad Gateway"),

@@ -1,17 +1,19 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use super::exit::Exit;
+use crate::config::duration;
 use crate::config::{Config, ENVIRONMENT_PREFIX, Errors, Sources, load};
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8090";
 
 const GLOBAL: &str = "Options of all commands";
 
-/// A highly available job server for Apache Spark, and its client.
+/// A job server for Apache Spark, and its client.
 #[derive(Debug, Parser)]
 #[command(name = "doyen", version, after_long_help = Exit::help(), arg_required_else_help = true)]
 pub struct Cli {
@@ -311,9 +313,9 @@ pub struct SubmitArgs {
     /// Wait for the end and print the result
     #[arg(long)]
     pub wait: bool,
-    /// Seconds to wait at most; the job goes on then
-    #[arg(long, requires = "wait", value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=MAX_TIMEOUT_S))]
-    pub timeout: Option<u64>,
+    /// How long to wait at most, like 30s; a bare number is seconds. The job goes on then
+    #[arg(long, requires = "wait", value_name = "DURATION", value_parser = timeout)]
+    pub timeout: Option<Duration>,
 }
 
 /// Which users file.
@@ -511,7 +513,13 @@ pub struct WatchArgs {
 }
 
 /// A year: more is a mistake.
-const MAX_TIMEOUT_S: u64 = 366 * 24 * 3600;
+const MAX_TIMEOUT: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// As in the configuration, or a number of seconds.
+fn timeout(text: &str) -> Result<Duration, String> {
+    let read = text.parse().map(Duration::from_secs).or_else(|_| duration::parse(text))?;
+    if read.is_zero() || read > MAX_TIMEOUT { Err("it is from 1ms to 366d".into()) } else { Ok(read) }
+}
 
 #[cfg(test)]
 mod tests {
@@ -543,5 +551,14 @@ mod tests {
         let submit = ["doyen", "job", "submit", "--app", "a,b", "--class", "c", "--timeout", "3"];
         assert!(Cli::try_parse_from(submit).is_err());
         assert!(Cli::try_parse_from(submit.into_iter().chain(["--wait"])).is_ok());
+    }
+
+    #[test]
+    fn a_timeout_is_a_duration_or_seconds() {
+        assert_eq!(timeout("90"), Ok(Duration::from_secs(90)));
+        assert_eq!((timeout("250ms"), timeout("2m")), (Ok(Duration::from_millis(250)), Ok(Duration::from_secs(120))));
+        for wrong in ["0", "0s", "x", "1.5s", "-1", "400d"] {
+            assert!(timeout(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderValue, RANGE};
 use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
@@ -25,9 +25,11 @@ const ROUNDS: usize = 5;
 /// Between two rounds.
 const ROUND_PAUSE: Duration = Duration::from_secs(1);
 const KEY_HEADER: &str = "idempotency-key";
-/// Of an answer that tells that the server is still at work on the change.
 const ERROR_HEADER: &str = "doyen-error";
+/// Of an answer that tells that the server is still at work on the change.
 const AT_WORK: &str = "idempotency-key-at-work";
+/// Of answers of a server that does nothing but say so.
+const NOT_READY: [&str; 2] = ["starting", "stopping"];
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than any `wait=` that we ask for.
@@ -39,6 +41,9 @@ const MAX_ANSWER_BYTES: usize = (2 << 30) + (1 << 20);
 
 /// What 403 says of a permission that lacks; it says other things too.
 const NOT_AUTHORIZED: &[u8] = b"The supplied authentication is not authorized";
+
+/// What rustls says of a certificate that nobody vouches for; of one that was issued by itself, sometimes the second.
+const UNTRUSTED: [&str; 2] = ["UnknownIssuer", "CaUsedAsEndEntity"];
 
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -84,11 +89,18 @@ impl Trust<'_> {
     }
 }
 
+/// Why a request was not done by a server.
+enum Trouble {
+    Unreached(String),
+    /// It is there, and does not work yet, or any more.
+    NotReady(String),
+}
+
 /// What came of a request to one server; the words tell why there is no answer.
 enum Tried<T> {
     Answered(T),
     /// It is as if it had not been sent.
-    Failed(String),
+    Failed(Trouble),
     /// It may have been done, or be done yet.
     Lost(String),
 }
@@ -154,7 +166,15 @@ impl Client {
 
     /// Reads an answer of any length, without a limit of time.
     pub async fn stream(&self, path: String, query: Vec<(&str, String)>) -> Result<Response, Failure> {
-        let request = Request { method: Method::GET, path, query, body: &Ok };
+        self.stream_from(path, query, 0).await
+    }
+
+    /// The same, without so many bytes at its beginning.
+    pub async fn stream_from(&self, path: String, query: Vec<(&str, String)>, begin: u64) -> Result<Response, Failure> {
+        let range = |request: RequestBuilder| {
+            Ok(if begin > 0 { request.header(RANGE, format!("bytes={begin}-")) } else { request })
+        };
+        let request = Request { method: Method::GET, path, query, body: &range };
         let response = self.send(&request, None, async |response| Ok(response)).await?;
         if response.status().is_success() {
             return Ok(response);
@@ -184,7 +204,7 @@ impl Client {
                 let index = (first + offset) % self.servers.len();
                 let server = &self.servers[index];
                 if let Err(trouble) = self.ready(server).await {
-                    troubles.push(format!("{}: {trouble}", shown(server)));
+                    troubles.push((server, trouble));
                     continue;
                 }
                 match self.try_one(server, request, key.as_deref(), timeout, &read).await? {
@@ -192,9 +212,8 @@ impl Client {
                         self.current.store(index, Ordering::Relaxed);
                         return Ok(answer);
                     }
-                    Tried::Failed(trouble) => troubles.push(format!("{}: {trouble}", shown(server))),
+                    Tried::Failed(trouble) => troubles.push((server, trouble)),
                     Tried::Lost(why) => {
-                        troubles.push(format!("{}: {why}", shown(server)));
                         lost.get_or_insert_with(|| unknown_outcome(server, &why));
                     }
                 }
@@ -221,32 +240,41 @@ impl Client {
         if let Some(timeout) = timeout {
             built = built.timeout(timeout);
         }
+        let is = |response: &Response, codes: &[&str]| {
+            response.headers().get(ERROR_HEADER).is_some_and(|code| codes.iter().any(|one| code == one))
+        };
         let answer = match (request.body)(built)?.send().await {
-            Ok(response) if response.headers().get(ERROR_HEADER).is_some_and(|code| code == AT_WORK) => {
-                return Ok(Tried::Lost("it is still at work".into()));
-            }
+            Ok(response) if is(&response, &[AT_WORK]) => return Ok(Tried::Lost("it is still at work".into())),
+            Ok(response) if is(&response, &NOT_READY) => return Ok(Tried::Failed(not_ready(response).await)),
             Ok(response) => read(response).await,
             Err(error) => Err(error),
         };
         Ok(match answer {
             Ok(answer) => Tried::Answered(answer),
-            Err(error) if error.is_connect() || key.is_none() => Tried::Failed(cause(&error)),
+            Err(error) if error.is_connect() || key.is_none() => Tried::Failed(Trouble::Unreached(cause(&error))),
             Err(error) => Tried::Lost(cause(&error)),
         })
     }
 
     /// Asks only when there is a choice. A server that does not know the question is as good as its answers.
-    async fn ready(&self, server: &Url) -> Result<(), String> {
+    async fn ready(&self, server: &Url) -> Result<(), Trouble> {
         if self.servers.len() == 1 {
             return Ok(());
         }
         let asked = self.http.get(url(server, "/readyz", &[])).timeout(READY_TIMEOUT).send().await;
         match asked {
-            Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => Err("not ready".into()),
+            Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => Err(not_ready(response).await),
             Ok(_) => Ok(()),
-            Err(error) => Err(cause(&error)),
+            Err(error) => Err(Trouble::Unreached(cause(&error))),
         }
     }
+}
+
+/// With what the server says of why.
+async fn not_ready(response: Response) -> Trouble {
+    let status = response.status();
+    let body = collect(response).await.unwrap_or_default();
+    Trouble::NotReady(super::answer::reason(&Answer { status, body }))
 }
 
 /// A server that is not on this machine, and to which everything goes unencrypted.
@@ -321,12 +349,31 @@ fn cause(error: &reqwest::Error) -> String {
     innermost.to_string()
 }
 
-fn unreachable(troubles: &[String]) -> Failure {
-    let message = match troubles {
-        [trouble] => format!("no server at {trouble}"),
-        troubles => format!("no server can be reached:\n  {}", troubles.join("\n  ")),
+fn unreachable(troubles: &[(&Url, Trouble)]) -> Failure {
+    let is_there = troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::NotReady(_)));
+    let is_untrusted = |(_, trouble): &(&Url, Trouble)| match trouble {
+        Trouble::Unreached(why) => UNTRUSTED.iter().any(|word| why.contains(word)),
+        Trouble::NotReady(_) => false,
     };
-    Failure::new(Exit::Unreachable, message).hint("`doyen server` starts one; --url or DOYEN_URL names another")
+    let hint = if troubles.iter().any(is_untrusted) {
+        "--ca or DOYEN_CA names a PEM file with the server's certificate, or that of the authority that has issued it"
+    } else if is_there {
+        "it has not begun to work, or has ceased to: try again; its log says more"
+    } else {
+        "`doyen server` starts one; --url or DOYEN_URL names another"
+    };
+    let line = |(server, trouble): &(&Url, Trouble)| {
+        let (Trouble::Unreached(why) | Trouble::NotReady(why)) = trouble;
+        format!("{}: {why}", shown(server))
+    };
+    let lines: Vec<String> = troubles.iter().map(line).collect();
+    let message = match (&lines[..], is_there) {
+        ([line], true) => format!("the server is not ready, {line}"),
+        ([line], false) => format!("no server at {line}"),
+        (lines, true) => format!("no server is ready:\n  {}", lines.join("\n  ")),
+        (lines, false) => format!("no server can be reached:\n  {}", lines.join("\n  ")),
+    };
+    Failure::new(Exit::Unreachable, message).hint(hint)
 }
 
 fn unknown_outcome(server: &Url, why: &str) -> Failure {

@@ -52,7 +52,7 @@ impl Exit {
             Self::Ok => "done",
             Self::Failed => "the operation failed, or the job ended in ERROR or KILLED",
             Self::Usage => "wrong arguments, or a named file cannot be read",
-            Self::Unreachable => "no server can be reached, or none is ready",
+            Self::Unreachable => "no server can be reached, or none is ready (it waits for its stores, or stops)",
             Self::NotFound => "the server has no such thing (404)",
             Self::Refused => "the server refused the request (other 4xx)",
             Self::ServerError => "the server failed, or has no room (5xx)",

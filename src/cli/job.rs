@@ -5,23 +5,25 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Map, Value};
 
+use crate::config::duration;
+
 use super::answer::{Job, error_text, parse, text};
 use super::args::{JobCommand, SubmitArgs};
 use super::client::{Answer, Request, segment};
 use super::exit::Exit;
 use super::failure::{Failure, note};
-use super::output::{cell, details, print, table, write};
+use super::output::{cell, details, print, table};
 use super::progress::Progress;
-use super::{Session, callbacks, timeline};
+use super::{Session, callbacks, logs, timeline};
 
 /// What each long poll asks for.
 const POLL: &str = "30s";
 /// Between polls, for a server that answers at once.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Between tries while no server can be reached.
-const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
+pub const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
 /// Tries while no server can be reached; some two minutes.
-const MAX_OUTAGE_TRIES: u32 = 120;
+pub const MAX_OUTAGE_TRIES: u32 = 120;
 
 pub async fn run(session: &Session, command: &JobCommand) -> Result<(), Failure> {
     match command {
@@ -38,7 +40,7 @@ pub async fn run(session: &Session, command: &JobCommand) -> Result<(), Failure>
             }
             print(&details(&job))
         }
-        JobCommand::Logs { id, follow, attempt } => logs(session, id, *follow, *attempt).await,
+        JobCommand::Logs { id, follow, attempt } => logs::run(session, id, *follow, *attempt).await,
         JobCommand::Timeline { id } => timeline::show(session, id).await,
         JobCommand::Kill { id } => kill(session, id).await,
         JobCommand::Callbacks { id, replay } => callbacks::run(session, id, *replay).await,
@@ -64,13 +66,10 @@ async fn submit(session: &Session, args: &SubmitArgs) -> Result<(), Failure> {
     note(format!("job {}", job.job_id));
     let (job, answer) = match args.timeout {
         None => wait(session, &job.job_id).await?,
-        Some(seconds) => {
-            let limit = Duration::from_secs(seconds);
-            tokio::time::timeout(limit, wait(session, &job.job_id)).await.map_err(|_| {
-                let message = format!("job {} has not ended after {seconds} s, and goes on", job.job_id);
-                Failure::new(Exit::TimedOut, message).hint(format!("`doyen job show {}` tells how it is", job.job_id))
-            })??
-        }
+        Some(limit) => tokio::time::timeout(limit, wait(session, &job.job_id)).await.map_err(|_| {
+            let message = format!("job {} has not ended after {}, and goes on", job.job_id, duration::text(limit));
+            Failure::new(Exit::TimedOut, message).hint(format!("`doyen job show {}` tells how it is", job.job_id))
+        })??,
     };
     show_end(session, &job, &answer)
 }
@@ -96,14 +95,14 @@ async fn wait(session: &Session, id: &str) -> Result<(Job, Answer), Failure> {
                 if tries >= MAX_OUTAGE_TRIES || !passing(&failure) {
                     return Err(failure.hint(format!("`doyen job show {id}` tells how the job is")));
                 }
-                progress.say(format!("job {id}: no server can be reached"));
+                progress.say(format!("job {id}: {failure}").lines().next().unwrap_or_default().to_owned());
                 tokio::time::sleep(OUTAGE_PAUSE).await;
             }
         }
     }
 }
 
-fn passing(failure: &Failure) -> bool {
+pub fn passing(failure: &Failure) -> bool {
     matches!(failure, Failure::Told { exit: Exit::Unreachable | Exit::ServerError, .. })
 }
 
@@ -116,10 +115,13 @@ fn show_end(session: &Session, job: &Job, answer: &Answer) -> Result<(), Failure
         return if session.json { Ok(()) } else { print(result) };
     }
     let error: Value = serde_json::from_str(result).unwrap_or(Value::Null);
+    let mut text = error_text(&error);
     if let Some(stack) = error.get("stack").and_then(Value::as_str).filter(|stack| !stack.trim().is_empty()) {
         note(stack.trim_end());
+        // The rest of it, as of an error of Spark the stack of its JVM, is in the stack that was shown.
+        text = text.and_then(|text| text.lines().next().map(str::to_owned));
     }
-    let reason = error_text(&error).map(|text| format!(": {text}")).unwrap_or_default();
+    let reason = text.map(|text| format!(": {text}")).unwrap_or_default();
     let message = format!("job {} ended in {}{reason}", job.job_id, job.status);
     Err(Failure::new(Exit::Failed, message).hint(format!("`doyen job logs {}` shows what it wrote", job.job_id)))
 }
@@ -158,25 +160,6 @@ async fn list(session: &Session, status: Option<&str>, limit: Option<u32>) -> Re
     }
     let head = ["ID", "STATUS", "CLASS", "CONTEXT", "STARTED", "DURATION"];
     print(&table(&head, &jobs.iter().map(row).collect::<Vec<_>>()))
-}
-
-async fn logs(session: &Session, id: &str, follow: bool, attempt: Option<u32>) -> Result<(), Failure> {
-    let mut query = Vec::new();
-    query.extend(follow.then(|| ("follow", "true".to_owned())));
-    query.extend(attempt.map(|number| ("attempt", number.to_string())));
-    let mut response = session.client.stream(format!("/v1/jobs/{}/logs", segment(id)?), query).await?;
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) => write(&chunk)?,
-            Ok(None) => return Ok(()),
-            Err(_) => {
-                let failure = Failure::new(Exit::Unreachable, "the log broke off before its end");
-                return Err(failure.hint(format!(
-                    "`doyen job logs {id}` shows it from the beginning; if it breaks off again, the server's log says why"
-                )));
-            }
-        }
-    }
 }
 
 async fn kill(session: &Session, id: &str) -> Result<(), Failure> {

@@ -13,6 +13,7 @@ mod context;
 mod exit;
 mod failure;
 mod job;
+mod logs;
 mod output;
 mod progress;
 mod replay;

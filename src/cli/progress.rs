@@ -20,8 +20,13 @@ impl Progress {
         Self(bar)
     }
 
-    /// For `size` bytes to be sent.
+    /// For `size` bytes to be sent; 0 when nobody knows how many.
     pub fn bytes(size_bytes: u64, text: String) -> Self {
+        if size_bytes == 0 {
+            let counting = Self::spinner(text);
+            counting.0.set_style(style("{spinner} {msg} {bytes} {bytes_per_sec} [{elapsed}]"));
+            return counting;
+        }
         let Some(bar) = shown(|| ProgressBar::new(size_bytes)) else {
             return Self(ProgressBar::hidden());
         };

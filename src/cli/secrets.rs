@@ -15,6 +15,8 @@ use crate::core::access::encode_basic;
 const MAX_BYTES: u64 = 4096;
 const MIN_PASSWORD_CHARS: usize = 8;
 const TERMINAL: &str = "/dev/tty";
+const WITHOUT_PASSWORD: &str =
+    "give it on stdin or with --password-file; `doyen user add --no-password` adds a user whom only tokens let in";
 
 /// Keys, as a terminal sends them that does not interpret them.
 const INTERRUPT: u8 = 3;
@@ -75,7 +77,8 @@ pub fn new_password(file: Option<&Path>) -> Result<String, Failure> {
         _ => first_line(io::stdin().lock()).map_err(|error| cannot_read("stdin", &error))?,
     };
     if password.chars().count() < MIN_PASSWORD_CHARS {
-        return Err(Failure::new(Exit::Usage, format!("a password has at least {MIN_PASSWORD_CHARS} characters")));
+        let failure = Failure::new(Exit::Usage, format!("a password has at least {MIN_PASSWORD_CHARS} characters"));
+        return Err(if password.is_empty() { failure.hint(WITHOUT_PASSWORD) } else { failure });
     }
     Ok(password)
 }

@@ -207,7 +207,8 @@ async fn export(json: bool, file: &Path, options: ExportOptions, stores: &Stores
     if to_stdout && io::stdout().is_terminal() {
         return Err(Failure::new(Exit::Usage, "an export is nothing to read").hint("redirect it, or name a file"));
     }
-    let progress = Progress::bytes(stores.blob_bytes().await.map_err(failure)?, "export".into());
+    // To add up their bytes beforehand would take a while itself where there are many.
+    let progress = Progress::bytes(0, "export".into());
     let counter = progress.counter();
     let mut left = 0_u64;
     let mut left_out = |error: &BlobError| {

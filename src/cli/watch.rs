@@ -115,7 +115,7 @@ pub async fn run(session: &Session, args: &WatchArgs) -> Result<(), Failure> {
                     });
                 }
                 if tries == 1 {
-                    note("no server can be reached; trying again");
+                    note(format!("{failure}; trying again"));
                 }
                 tokio::time::sleep(OUTAGE_PAUSE).await;
             }

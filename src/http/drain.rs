@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::answer;
+use super::error::CODE_HEADER;
 use crate::api::rest::Answer;
 
 /// Clients ask again after so long, of the next server.
@@ -73,6 +74,7 @@ pub fn refusal() -> Response {
     let mut response = answer::json(StatusCode::SERVICE_UNAVAILABLE, &answer);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().insert(CODE_HEADER, HeaderValue::from_static("stopping"));
     response
 }
 

@@ -8,7 +8,7 @@ use super::{binaries, callbacks, contexts, data, events, health, jobs, logs, res
 #[openapi(
     info(
         title = "Doyen",
-        description = "A highly available job server for Apache Spark. Routes outside /v1 are those of Spark Jobserver.\n\n\
+        description = "A job server for Apache Spark. Routes outside /v1 are those of Spark Jobserver.\n\n\
             Errors have a stable code in the header `Doyen-Error`. While the metadata store is away, reads are answered from what \
             the server knows, with the header `Age`: so many seconds ago at most it was the newest. Changes are then answered with \
             503 and `Retry-After`: `store-unavailable` if nothing was done, `store-unknown` if nobody knows; repeated with the \

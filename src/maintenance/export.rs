@@ -50,6 +50,7 @@ pub async fn export(
     let mut entries = stores.entries().try_filter(|entry| ready(entry.key != keys::STORE_ID));
     while let Some(entry) = entries.try_next().await? {
         writer.entry(&entry.key, &exported(&entry)).map_err(ToolError::Output)?;
+        progress((entry.key.len() + entry.value.len()) as u64);
     }
     writer.finish().map_err(ToolError::Output)
 }

@@ -63,6 +63,11 @@ pub trait Launcher: Send + Sync + 'static {
         None
     }
 
+    /// The newest lines of what the driver wrote, while its files are there.
+    async fn last_lines(&self, _launched: &Launched) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What a job wrote in an attempt of which nothing runs any more, cut to `limit_bytes` as a shim cuts it. `None` when it
     /// wrote nothing, or when that is not there (any more).
     async fn leftover_log(&self, of: &Attempt, job: &str, limit_bytes: u64) -> Option<LogReader>;

@@ -88,7 +88,8 @@ impl Attached {
 impl Drop for Attached {
     fn drop(&mut self) {
         // An actor that is gone needs no word.
-        let _ = self.handle.actor.cast(ContextMessage::Detached { connection: self.connection });
+        let planned = self.closing.is_cancelled();
+        let _ = self.handle.actor.cast(ContextMessage::Detached { connection: self.connection, planned });
     }
 }
 

@@ -11,8 +11,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
 
-const NAME: &str = "driver.log";
-const ROTATED: &str = "driver.log.1";
+use crate::api::driver::spec::{DRIVER_LOG, ROTATED_DRIVER_LOG};
+
 const LINES: usize = 50;
 const LINE_BYTES: usize = 1000;
 const READ_BYTES: usize = 8 << 10;
@@ -100,7 +100,7 @@ impl Rotating {
     /// A full disk must not stop the driver: then its output is lost.
     fn write(&mut self, output: &[u8]) {
         if self.written > 0 && self.written + output.len() as u64 > self.limit_bytes {
-            let _ = fs::rename(self.directory.join(NAME), self.directory.join(ROTATED));
+            let _ = fs::rename(self.directory.join(DRIVER_LOG), self.directory.join(ROTATED_DRIVER_LOG));
             if let Ok(file) = append(&self.directory) {
                 self.file = file;
                 self.written = 0;
@@ -112,7 +112,7 @@ impl Rotating {
 }
 
 fn append(directory: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(directory.join(NAME))
+    OpenOptions::new().create(true).append(true).open(directory.join(DRIVER_LOG))
 }
 
 #[cfg(test)]
@@ -145,7 +145,7 @@ mod tests {
         writing.await.unwrap();
         assert_eq!(log.last_lines().await.last().unwrap(), "line 9999");
         let size = |name| fs::metadata(directory.path().join(name)).unwrap().len();
-        assert!(size(NAME) + size(ROTATED) <= 20_000);
-        assert!(fs::read_to_string(directory.path().join(NAME)).unwrap().ends_with("line 9999\n"));
+        assert!(size(DRIVER_LOG) + size(ROTATED_DRIVER_LOG) <= 20_000);
+        assert!(fs::read_to_string(directory.path().join(DRIVER_LOG)).unwrap().ends_with("line 9999\n"));
     }
 }

@@ -14,6 +14,7 @@ mod http;
 mod idempotency;
 mod jobs;
 mod kills;
+mod monit;
 mod openapi;
 mod retention;
 #[path = "../servers/mod.rs"]

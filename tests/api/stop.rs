@@ -92,6 +92,7 @@ async fn who_comes_during_a_stop_is_sent_away_and_probes_are_answered() {
     begin_to_stop(&server).await;
     let refused = server.get("/jobs").await;
     refused.refuses(503, "The server is stopping");
+    assert_eq!(refused.header("doyen-error"), "stopping");
     assert_eq!((refused.header("retry-after"), refused.header("connection")), ("5", "close"));
     server.post("/contexts/d", "").await.refuses(503, "The server is stopping");
     server.get("/readyz").await.refuses(503, "the server is stopping");

@@ -182,7 +182,9 @@ async fn the_command_line_trusts_the_file_that_it_is_told_and_shows_its_certific
     let anonymous = doyen(&["--ca", "ca.pem"]);
     assert!(String::from_utf8_lossy(&anonymous.stderr).contains("client certificate"), "{anonymous:?}");
     for arguments in [&[] as &[&str], &["--ca", "clients.pem"]] {
-        assert_eq!(doyen(arguments).status.code(), Some(3), "a server that is not trusted is not asked");
+        let ended = doyen(arguments);
+        assert_eq!(ended.status.code(), Some(3), "a server that is not trusted is not asked");
+        assert!(String::from_utf8_lossy(&ended.stderr).contains("hint: --ca "), "{ended:?}");
     }
 }
 

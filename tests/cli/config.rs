@@ -125,11 +125,17 @@ fn what_a_server_would_refuse_the_check_refuses_with_the_same_words() {
             vec!["store.hdfs.url=\"hdfs://nn:8020\"".into(), "store.hdfs.conf-dir=\"/nonexistent\"".into()],
             "`store.hdfs.conf-dir`",
         ),
+        (
+            vec!["store.binaries=\"shared\"".into(), "store.shared.directory=\"/nonexistent\"".into()],
+            "`store.shared.directory` is /nonexistent, which is no directory",
+        ),
     ] {
         let stores = ["store.metadata=\"zookeeper\"".to_owned(), "store.binaries=\"hdfs\"".to_owned()];
+        let chosen =
+            |setting: &&String| !settings.iter().any(|other| other.starts_with(setting.split('=').next().unwrap()));
         let with = |what: &[&str]| {
             let mut command = command(&directory, what);
-            command.args(stores.iter().chain(&settings).flat_map(|setting| ["--set", setting]));
+            command.args(stores.iter().filter(chosen).chain(&settings).flat_map(|setting| ["--set", setting]));
             end(command)
         };
         let check = with(&["config", "check"]);

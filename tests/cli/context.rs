@@ -18,10 +18,13 @@ fn create_sends_the_factory_the_file_and_the_keys() {
 #[test]
 fn what_went_wrong_at_the_start_is_told() {
     let server = Server::playing(|_| {
-        answer(500, r#"{"status":"CONTEXT INIT ERROR","result":{"message":"no Java","errorClass":"x","stack":""}}"#)
+        answer(
+            500,
+            r#"{"status":"CONTEXT INIT ERROR","result":{"message":"no Java","errorClass":"ContextInitError","stack":""}}"#,
+        )
     });
     let ended = server.run(&["context", "create", "c"]);
-    assert_eq!((ended.code, ended.stderr.as_str()), (6, "error: CONTEXT INIT ERROR: no Java\n"));
+    assert_eq!((ended.code, ended.stderr.as_str()), (6, "error: CONTEXT INIT ERROR: ContextInitError: no Java\n"));
 }
 
 #[test]

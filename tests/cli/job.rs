@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::{Body, Bytes};
-use futures::stream;
+use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use crate::support::{Ended, Server, answer, command};
@@ -66,10 +66,25 @@ fn wait_ends_with_1_when_the_job_fails() {
     assert_eq!((ended.code, ended.stdout.as_str()), (1, ""));
     assert_eq!(
         ended.stderr,
-        "job j1\nTraceback\n  line 1\nerror: job j1 ended in ERROR: boom\nhint: `doyen job logs j1` shows what it wrote\n"
+        "job j1\nTraceback\n  line 1\nerror: job j1 ended in ERROR: E: boom\nhint: `doyen job logs j1` shows what it wrote\n"
     );
     let json = submit(&server, &["--wait", "--json"]);
     assert!(json.stdout.starts_with(r#"{"jobId":"j1","status":"ERROR""#), "{json:?}");
+}
+
+#[test]
+fn the_stack_of_sparks_own_process_is_printed_once() {
+    let server = polled(&[(
+        200,
+        r#"{"jobId":"j1","status":"ERROR","result":{"message":"An error occurred\n\tat java.base/X.y\n","errorClass":"py4j.protocol.Py4JJavaError",
+            "stack":"Traceback\npy4j.protocol.Py4JJavaError: An error occurred\n\tat java.base/X.y\n"}}"#,
+    )]);
+    let ended = submit(&server, &["--wait"]);
+    assert_eq!(ended.stderr.matches("java.base").count(), 1, "{ended:?}");
+    assert!(
+        ended.stderr.contains("\nerror: job j1 ended in ERROR: Py4JJavaError: An error occurred\nhint"),
+        "{ended:?}"
+    );
 }
 
 #[test]
@@ -77,7 +92,7 @@ fn wait_ends_with_7_when_the_time_is_over() {
     let server = polled(&[(200, r#"{"jobId":"j1","status":"RUNNING"}"#)]);
     let ended = submit(&server, &["--wait", "--timeout", "1"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (7, ""));
-    assert!(ended.stderr.contains("job j1 has not ended after 1 s, and goes on"), "{ended:?}");
+    assert!(ended.stderr.contains("job j1 has not ended after 1s, and goes on"), "{ended:?}");
 }
 
 #[test]
@@ -233,16 +248,62 @@ fn a_reader_that_goes_away_is_a_quiet_end() {
     assert_eq!(finish(child), (Some(0), String::new()));
 }
 
+/// A part of a log, after which the connection is cut.
+fn cut_after(text: &'static str) -> Body {
+    let cut = async {
+        // What stands before it is sent while nothing more is there.
+        tokio::task::yield_now().await;
+        Err(io::Error::other("cut"))
+    };
+    Body::from_stream(stream::iter([Ok(Bytes::from(text))]).chain(stream::once(cut)))
+}
+
 #[test]
 fn a_log_that_breaks_off_is_told() {
-    let (write, lines) = mpsc::channel(4);
-    let server = following(lines);
-    let mut child = follow(&server);
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    write.blocking_send(Ok("one\n")).unwrap();
-    stdout.read_line(&mut String::new()).unwrap();
-    write.blocking_send(Err(io::Error::other("cut"))).unwrap();
-    let (code, told) = finish(child);
-    assert_eq!(code, Some(3));
-    assert!(told.starts_with("error: the log broke off before its end"), "{told}");
+    let server = Server::playing(|_| answer(200, cut_after("one\n")));
+    let ended = server.run(&["job", "logs", "j1"]);
+    assert_eq!(ended.code, 3);
+    assert!(ended.stderr.starts_with("error: the log broke off before its end"), "{ended:?}");
+}
+
+/// Answers the first request with a log that breaks off, the second as a server that starts, and the next ones with the attempt
+/// and the text that `next` says of a range.
+fn restarting(next: fn(Option<&str>) -> (&'static str, &'static str)) -> Server {
+    let requests = AtomicUsize::new(0);
+    Server::playing(move |seen| {
+        assert_eq!(seen.line, "GET /v1/jobs/j1/logs?follow=true");
+        let (attempt, mut response) = match requests.fetch_add(1, Ordering::Relaxed) {
+            0 => ("1", answer(200, cut_after("one\ntw"))),
+            1 => ("", answer(503, r#"{"status":"ERROR","result":"The server starts"}"#)),
+            _ => {
+                let (attempt, text) = next(seen.range.as_deref());
+                (attempt, answer(200, text))
+            }
+        };
+        let headers = response.headers_mut();
+        headers.insert("doyen-job-attempt", attempt.parse().unwrap());
+        if attempt.is_empty() {
+            headers.insert("doyen-error", "starting".parse().unwrap());
+        }
+        response
+    })
+}
+
+#[test]
+fn a_followed_log_goes_on_where_it_broke_off_when_the_server_is_back() {
+    let server = restarting(|range| {
+        assert_eq!(range, Some("bytes=6-"));
+        ("1", "o\nthree\n")
+    });
+    let ended = server.run(&["job", "logs", "j1", "-f"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, "one\ntwo\nthree\n"), "{ended:?}");
+    assert_eq!(ended.stderr, "the log broke off before its end; trying again\n");
+}
+
+#[test]
+fn a_job_that_runs_again_meanwhile_is_followed_from_the_beginning_of_its_attempt() {
+    let server = restarting(|range| ("2", if range.is_some() { "d\n" } else { "second\n" }));
+    let ended = server.run(&["job", "logs", "j1", "-f"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, "one\ntwsecond\n"), "{ended:?}");
+    assert!(ended.stderr.ends_with("attempt 2 from its beginning:\n"), "{ended:?}");
 }

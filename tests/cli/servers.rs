@@ -43,6 +43,31 @@ fn first_not_ready_second_up_and_a_change_goes_there_alone() {
     assert_eq!(up.lines(), ["GET /readyz", "DELETE /binaries/b"]);
 }
 
+/// A server that waits for its stores, or stops.
+fn unready(code: &'static str) -> Server {
+    Server::playing(move |_| {
+        let mut response = answer(503, r#"{"status":"ERROR","result":"it waits for ZooKeeper"}"#);
+        response.headers_mut().insert("doyen-error", code.parse().unwrap());
+        response
+    })
+}
+
+#[test]
+fn a_server_that_is_not_ready_is_one_exit_code_whether_one_is_named_or_two() {
+    let (starting, stopping) = (unready("starting"), unready("stopping"));
+    for arguments in [&["job", "list"][..], &["context", "stop", "c"]] {
+        let one = starting.run(arguments);
+        assert_eq!(one.code, 3, "{one:?}");
+        let said =
+            format!("error: the server is not ready, {}: it waits for ZooKeeper\nhint: it has not begun", starting.url);
+        assert!(one.stderr.starts_with(&said), "{one:?}");
+        let two = run(&[&["--url", &starting.url, "--url", &stopping.url], arguments].concat());
+        assert_eq!(two.code, 3, "{two:?}");
+        assert!(two.stderr.starts_with("error: no server is ready:\n"), "{two:?}");
+        assert_eq!(two.stderr.matches("it waits for ZooKeeper").count(), 2, "{two:?}");
+    }
+}
+
 #[test]
 fn the_environment_names_servers_and_none_is_an_error() {
     let up = Server::playing(|_| answer(200, "[]"));

@@ -49,6 +49,7 @@ pub struct Seen {
     pub content_length: Option<u64>,
     pub idempotency_key: Option<String>,
     pub authorization: String,
+    pub range: Option<String>,
     pub body: Vec<u8>,
 }
 
@@ -130,6 +131,7 @@ async fn read(request: Request) -> Seen {
     let idempotency_key = header("idempotency-key");
     let content_length = header("content-length").map(|length| length.parse().unwrap());
     let authorization = header("authorization").unwrap_or_default();
+    let range = header("range");
     let body = to_bytes(body, 64 << 20).await.unwrap().to_vec();
     Seen {
         line: format!("{} {}", parts.method, parts.uri),
@@ -137,6 +139,7 @@ async fn read(request: Request) -> Seen {
         content_length,
         idempotency_key,
         authorization,
+        range,
         body,
     }
 }

@@ -91,6 +91,8 @@ fn what_cannot_be_is_told() {
     }
     let short = piped(&directory, &["passwd", "ann"], "short");
     assert!(short.code == 2 && short.stderr.contains("a password has at least 8 characters"), "{short:?}");
+    let none = piped(&directory, &["add", "zoe", "--role", "user"], "");
+    assert!(none.code == 2 && none.stderr.contains("--no-password"), "{none:?}");
     let nowhere = end(command(&directory, &["user", "list"]));
     assert!(nowhere.code == 2 && nowhere.stderr.contains("hint: set `security.users-file`"), "{nowhere:?}");
 }

@@ -12,6 +12,10 @@ pub const FILE: &str = "spec.json";
 pub const ANNOUNCED_FILE: &str = "servers.json";
 /// Name of the file there in which a shim that ends without having reached a server says why, for one that comes back.
 pub const LAST_WORD_FILE: &str = "last-word";
+/// Name of the file there with the driver's output.
+pub const DRIVER_LOG: &str = "driver.log";
+/// Name of the file with the part before that.
+pub const ROTATED_DRIVER_LOG: &str = "driver.log.1";
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Spec {

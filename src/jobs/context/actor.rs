@@ -48,9 +48,9 @@ impl Actor for ContextActor {
                 }
                 drop(permit);
             }
-            ContextMessage::Detached { connection } => {
+            ContextMessage::Detached { connection, planned } => {
                 if state.connection.as_ref().is_some_and(|c| c.id == connection) {
-                    state.lost_connection();
+                    if planned { state.disconnected() } else { state.lost_connection() }
                 }
             }
             ContextMessage::Run => state.run(&myself),
@@ -215,12 +215,7 @@ impl State {
         let creation_timeout = self.shared.config.contexts.creation_timeout;
         let starting = matches!(self.record.state, ContextState::Started | ContextState::Restarting);
         if starting && clock::since(self.began) > creation_timeout {
-            let message = format!(
-                "the driver was not ready within {} (contexts.creation-timeout)",
-                crate::config::duration::text(creation_timeout)
-            );
-            self.kill_driver().await;
-            self.lost(me, Failure::new("CreationTimeout", message)).await;
+            self.give_up_starting(me, creation_timeout).await;
             return;
         }
         self.run_waiting(me).await;
@@ -259,6 +254,10 @@ impl State {
 
     pub fn lost_connection(&mut self) {
         tracing::warn!(context = %self.record.name, "the driver's connection is lost");
+        self.disconnected();
+    }
+
+    fn disconnected(&mut self) {
         self.connection = None;
         self.logs.clear();
         self.detached_since = Some(clock::instant());

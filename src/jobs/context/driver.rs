@@ -17,6 +17,9 @@ use crate::runtime::clock;
 
 type Me = ActorRef<ContextMessage>;
 
+/// The class of failures of jobs whose shim did not get their code.
+const BINARY_UNAVAILABLE: &str = "BinaryUnavailable";
+
 impl State {
     pub async fn attach(&mut self, me: &Me, hello: &Hello, connection: Connection) -> Result<(), AttachRefusal> {
         if hello.protocol != PROTOCOL {
@@ -39,7 +42,9 @@ impl State {
         if let Some(older) = self.connection.replace(connection) {
             older.close(close::REPLACED);
         }
-        self.detached_since = None;
+        if self.detached_since.take().is_some() {
+            tracing::info!(context = %self.record.name, "the driver of a context is back");
+        }
         let servers = self.shared.servers.borrow().clone();
         self.send(&ToShim::Welcome(Welcome { servers }));
         for id in self.jobs.keys() {
@@ -187,6 +192,9 @@ impl State {
             }
             FromShim::Failed(Failed { job, error, log_ref, spans, .. }) => {
                 self.shared.records.mark_heard(&job, spans);
+                if error.class == BINARY_UNAVAILABLE {
+                    tracing::error!(%job, context = %self.record.name, reason = %error.message, "a job's code cannot be had");
+                }
                 self.failed(me, job, error, log_ref).await;
             }
             FromShim::Cancelled(Cancelled { job, log_ref, .. }) => {

@@ -48,7 +48,8 @@ impl State {
         }
         // Its driver is done with it: another job may run, and whoever hears of this end finds the place free.
         let place = held.permit.take();
-        let (record, inline_result) = held.record.ended(outcome, log, clock::unix_ms());
+        let ended_ms = clock::unix_ms().saturating_sub(self.shared.records.settled_for_ms(job));
+        let (record, inline_result) = held.record.ended(outcome, log, ended_ms);
         let (me, shared) = (me.clone(), self.shared.clone());
         let held = shared.records.hold(retention::contents(&record));
         self.pass_on(place);
@@ -271,5 +272,9 @@ fn describe(exited: &Exited) -> String {
         (Some(status), None) => format!("the driver exited with status {status}"),
         (None, None) => "the driver is gone".into(),
     };
-    if exited.last_lines.is_empty() { how } else { format!("{how}; its last lines:\n{}", exited.last_lines.join("\n")) }
+    with_last_lines(how, &exited.last_lines)
+}
+
+pub fn with_last_lines(how: String, lines: &[String]) -> String {
+    if lines.is_empty() { how } else { format!("{how}; its last lines:\n{}", lines.join("\n")) }
 }

@@ -13,6 +13,7 @@ mod salvage;
 mod state;
 #[cfg(test)]
 mod tests;
+mod unready;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +71,8 @@ pub enum ContextMessage {
     },
     Detached {
         connection: u64,
+        /// This server stops.
+        planned: bool,
     },
     /// A job is in the inbox.
     Run,

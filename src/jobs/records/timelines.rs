@@ -14,6 +14,9 @@ use crate::runtime::clock;
 /// Jobs that ended in this process, of which it is known how long the last steps took.
 const RECENT: usize = 4096;
 
+/// The span that the shim measures from a job's end to its message of it.
+const SETTLE: &str = "settle";
+
 #[derive(Debug)]
 struct Running {
     timeline: Timeline,
@@ -144,6 +147,14 @@ impl Records {
         });
     }
 
+    /// For how many milliseconds the shim had what a job left before the store of binaries took it: then the job had ended.
+    pub fn settled_for_ms(&self, job: &str) -> i64 {
+        let inner = self.timelines.lock();
+        let spans = inner.running.get(job).map(|running| &running.timeline.spans);
+        let us = spans.and_then(|spans| spans.get(SETTLE)).copied().unwrap_or_default();
+        i64::try_from(us / 1000).unwrap_or_default()
+    }
+
     /// The driver told the job's end, and what was measured there.
     pub fn mark_heard(&self, job: &str, spans: Option<Spans>) {
         self.timelines.change(job, |timeline, now| {
@@ -192,6 +203,14 @@ mod tests {
         records.mark("2", Moment::Recorded);
         drop(begun);
         assert_eq!(records.timeline("2").await.unwrap().0.marks.len(), 3);
+    }
+
+    #[test]
+    fn while_the_store_of_binaries_takes_nothing_a_job_that_has_ended_settles() {
+        let records = Records::new(Arc::new(MemoryStore::default()));
+        let _begun = records.begin_timeline("1", clock::instant());
+        records.mark_heard("1", Some([("driver".into(), 2_000_000), ("settle".into(), 38_962_000)].into()));
+        assert_eq!((records.settled_for_ms("1"), records.settled_for_ms("2")), (38_962, 0));
     }
 
     #[tokio::test]

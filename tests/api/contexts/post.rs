@@ -87,6 +87,25 @@ async fn a_driver_that_does_not_get_ready_is_given_up() {
 }
 
 #[tokio::test]
+async fn what_a_driver_wrote_that_does_not_get_ready_is_told() {
+    let server = Server::with(&[
+        "drivers.waits.executable=\"sh\"",
+        "drivers.waits.arguments=[\"-c\", \"echo no master answers; exec sleep 600\"]",
+        "contexts.creation-timeout=\"3s\"",
+    ]);
+    let reply = server.post("/contexts/c?context-factory=waits", "").await;
+    let message = "the driver was not ready within 3s (contexts.creation-timeout); its last lines:\nno master answers";
+    reply.fails(500, "CONTEXT INIT ERROR", message);
+    let context = server.get("/v1/contexts/c").await.json(200);
+    assert_eq!(
+        (&context["failure"]["errorClass"], &context["failure"]["message"]),
+        (&"CreationTimeout".into(), &message.into())
+    );
+    let logged = || async { server.log().contains("no master answers") };
+    eventually("a line in the server's log", logged).await;
+}
+
+#[tokio::test]
 async fn a_stop_while_it_starts() {
     let server = Server::with(&SLOW);
     let stop = async {
