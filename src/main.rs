@@ -2,6 +2,7 @@
 
 mod belonging;
 mod node;
+mod possession;
 mod stores;
 
 use std::path::Path;
@@ -73,6 +74,9 @@ fn failure(error: &StartError) -> Failure {
     match error {
         StartError::DataDir(error) => {
             let (exit, hint) = match error {
+                DataDirError::InUse { command: Some(_), .. } => {
+                    (Exit::DataDirInUse, "wait until that command has ended, or choose another directory with --data-dir")
+                }
                 DataDirError::InUse { .. } => {
                     (Exit::DataDirInUse, "stop that server, or choose another directory with --data-dir")
                 }
@@ -106,6 +110,10 @@ fn failure(error: &StartError) -> Failure {
             "correct where the stores are (`store.metadata`, `zookeeper`, `store.binaries`, `node.data-dir`); or move a store, by \
              `doyen store export` from the one and `doyen store import` into the other; or go on with what is configured, by \
              `doyen store adopt`",
+        ),
+        StartError::Dispossessed(_) => Failure::new(Exit::ConfigInvalid, error.to_string()).hint(
+            "another server was given it by `doyen store adopt`. If that was right, start this one no more, or with stores of its own; \
+             its drivers end after `contexts.orphan-timeout`",
         ),
         StartError::Away(_) => Failure::new(Exit::ServerFailed, error.to_string()),
         StartError::Other(error) => Failure::new(Exit::ServerFailed, format!("{error:#}")),

@@ -30,6 +30,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::belonging::{Looked, Opened};
+use crate::possession::Possessed;
 use crate::stores;
 
 /// Why the node did not start; each has an exit code of its own.
@@ -56,6 +57,9 @@ pub enum StartError {
     /// Nothing was taken.
     #[error(transparent)]
     Belongs(#[from] doyen::core::belonging::Refusal),
+    /// It was this server's until now.
+    #[error("{0}")]
+    Dispossessed(String),
     /// A store does not answer; it may later.
     #[error("{0}")]
     Away(String),
@@ -96,7 +100,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let address = listener.local_addr().context("the listener has no address")?;
 
     let waiting = Waiting::new(&listener, &config, secure.clone());
-    let stores = tokio::select! {
+    let (stores, possessed) = tokio::select! {
         stores = open_stores(&config, &data_dir, waiting) => stores?,
         // Nothing is begun yet. Drivers of an earlier server are left as they are.
         _ = terminate.recv() => return Ok(()),
@@ -116,9 +120,14 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let _ = std::io::stdout().flush();
     tracing::info!(%address, node = %config.node.name, data_dir = %data_dir.root().display(), "ready");
 
+    let mut lost = None;
     let stop_drivers = tokio::select! {
         _ = terminate.recv() => false,
         _ = interrupt.recv() => true,
+        why = possessed.until_lost() => {
+            lost = Some(why);
+            false
+        }
     };
     tracing::info!(stop_drivers, "stopping");
     if stop_drivers {
@@ -137,9 +146,10 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     }
     service.detach_drivers().await;
     service.stop_callbacks().await;
+    possessed.end().await;
     meta.close().await;
     tracing::info!("stopped");
-    Ok(())
+    lost.map_or(Ok(()), |why| Err(StartError::Dispossessed(why)))
 }
 
 fn users(config: &Config) -> Result<Option<Arc<dyn UserDirectory>>, StartError> {
@@ -227,7 +237,11 @@ const METADATA: &str = "the metadata store";
 const BINARIES: &str = "the store of binaries";
 
 /// Opens them in turn. What lacks is made once nothing here belongs to another metadata store.
-async fn open_stores(config: &Config, data_dir: &Arc<DataDir>, mut waiting: Waiting<'_>) -> Result<Stores, StartError> {
+async fn open_stores(
+    config: &Config,
+    data_dir: &Arc<DataDir>,
+    mut waiting: Waiting<'_>,
+) -> Result<(Stores, Possessed), StartError> {
     let (settings, of_binaries) = (stores::metadata_setting(config), stores::binaries_setting(config));
     let find = async || stores::find_metadata(config, data_dir, false).await;
     let meta = patiently(&mut waiting, METADATA, &settings, find).await?.map(Arc::new);
@@ -255,14 +269,15 @@ async fn open_stores(config: &Config, data_dir: &Arc<DataDir>, mut waiting: Wait
         }
     };
     let sweeping = blobs.sweeping.take();
-    let store = Arc::clone(&blobs.store);
+    let (store, owned) = (Arc::clone(&blobs.store), blobs.owned.clone());
     let opened = Opened::new(config, data_dir, &meta, &blobs);
     patiently(&mut waiting, BINARIES, &of_binaries, async || opened.settle().await).await?;
+    let (store, possessed) = Possessed::keep(config, data_dir, &meta, store, owned).await?;
     waiting.end().await;
     if let Some(sweeping) = sweeping {
         tokio::spawn(sweeping);
     }
-    Ok((Arc::clone(&meta.store), store))
+    Ok(((Arc::clone(&meta.store), store), possessed))
 }
 
 /// Waits for a store that is away, so that nothing has to start this process again and again meanwhile; what is configured

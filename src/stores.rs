@@ -16,6 +16,7 @@ use doyen::core::belonging::Adoption;
 use doyen::jobs::{Records, history};
 use doyen::maintenance::Stores;
 use doyen::ports::{BinaryStore, MetaStore};
+use doyen::runtime::possession::Possession;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use rustix::fs::Access;
@@ -116,6 +117,13 @@ impl Meta {
             Some(store) => Ok(store.owned_by_another().await?),
             None => Ok(None),
         }
+    }
+}
+
+impl Meta {
+    /// Whether it is still this data directory's. One that is in there always is.
+    pub fn possession(&self) -> Possession {
+        self.zookeeper.as_ref().map(|store| store.possession()).unwrap_or_default()
     }
 }
 
@@ -362,7 +370,11 @@ async fn opened(
     let blobs = find_binaries(config, data_dir).await.map_err(failure)?;
     let looked = Looked::new(config, data_dir, meta.as_ref(), blobs.as_ref());
     let adoption = match command {
-        StoreCommand::Adopt { yes, .. } => {
+        StoreCommand::Adopt { yes, force, .. } => {
+            if !force {
+                let owned = blobs.as_ref().and_then(|blobs| blobs.owned.as_ref());
+                crate::possession::refuse_living(config, data_dir, owned).await?;
+            }
             if let Some(meta) = &meta {
                 refuse_half_import(meta).await.map_err(failure)?;
             }
@@ -397,20 +409,27 @@ async fn opened(
 fn data_dir(config: &Config, command: &StoreCommand) -> Result<DataDir, Failure> {
     let path: &Path = &config.node.data_dir;
     let opening = Opening::of(command);
-    // What adopts is for a disk that is lost. Records in a data directory are lost with that.
-    let makes_none = config.store.metadata == Metadata::Embedded && !path.is_dir();
+    // What adopts is for a disk that is lost; where everything was on that, nothing is left to adopt.
+    let is_all_here = config.store.metadata == Metadata::Embedded && config.store.binaries == Binaries::Local;
+    let makes_none = is_all_here && !path.is_dir();
     if matches!(opening, Opening::Look) || opening == Opening::Adopt && makes_none {
         // The first that a server makes there, and the last.
         let file = if config.store.metadata == Metadata::Embedded { "meta.redb" } else { "format" };
         let lacking = if path.is_dir() { &*path.join(file) } else { path };
         if !lacking.exists() {
             let failure = Failure::new(Exit::DataDirUnusable, format!("there is no {}", lacking.display()));
-            return Err(
-                failure.hint("name the configuration of the server with --config, or its directory with --data-dir")
-            );
+            return Err(failure.hint(if makes_none {
+                "as it is configured, all records and binaries are in the data directory, so without it there is nothing; \
+                 name the configuration of the server with --config, or its directory with --data-dir"
+            } else {
+                "name the configuration of the server with --config, or its directory with --data-dir"
+            }));
         }
     }
     DataDir::open(path).map_err(|error| match error {
+        DataDirError::InUse { command: Some(_), .. } => {
+            Failure::new(Exit::DataDirInUse, error.to_string()).hint("wait until that command has ended")
+        }
         DataDirError::InUse { .. } => Failure::new(Exit::DataDirInUse, error.to_string())
             .hint("stop that server first (SIGTERM leaves its drivers running, SIGINT stops them too)"),
         error => crate::failure(&error.into()),

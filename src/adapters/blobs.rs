@@ -31,7 +31,7 @@ use crate::ports::{BinaryStore, BlobError, BlobInfo, BlobReader, BlobWriter, Sta
 use crate::runtime::crash::{self, Side};
 use crate::runtime::{clock, random};
 pub(super) use parts::next_part;
-pub(super) use shared::{BETWEEN_SWEEPS, OWNER, UPLOADS_END, age};
+pub(super) use shared::{ALIVE, BETWEEN_SWEEPS, OWNER, UPLOADS_END, age};
 
 /// An upload holds about two of them.
 const PART_BYTES: usize = 1024 * 1024;
@@ -100,6 +100,18 @@ pub trait Owned: Send + Sync {
     /// When it does not answer.
     async fn hand_over(&self, owner: &str) -> Result<(), OpenBlobsError>;
 
+    /// Leaves a sign of life of the server that works with the store; `None` takes it away.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    async fn sign(&self, life: Option<&str>) -> Result<(), BlobError>;
+
+    /// The sign of life that is there, and its age by the store's own clock.
+    ///
+    /// # Errors
+    /// When the store does not answer, or takes no content.
+    async fn signed(&self) -> Result<Option<(String, Duration)>, OpenBlobsError>;
+
     /// Removes what all uploads left that were not finished, whatever their age: for the one owner of a store, before it uploads, once
     /// no earlier process of its own can live. What is not removed goes after a day.
     ///
@@ -122,6 +134,14 @@ impl Owned for ObjectBinaryStore {
 
     async fn hand_over(&self, owner: &str) -> Result<(), OpenBlobsError> {
         shared::hand_over(&*self.store, owner).await
+    }
+
+    async fn sign(&self, life: Option<&str>) -> Result<(), BlobError> {
+        shared::sign(&*self.store, life).await.map_err(|error| map(&error))
+    }
+
+    async fn signed(&self) -> Result<Option<(String, Duration)>, OpenBlobsError> {
+        shared::signed(&*self.store).await.map_err(|error| OpenBlobsError::of(&error))
     }
 
     async fn sweep_uploads(&self) -> Result<(), BlobError> {

@@ -9,6 +9,7 @@ pub mod embedded;
 pub mod hdfs;
 pub mod memory;
 pub mod outbound;
+pub mod possessed;
 pub mod process;
 pub mod s3;
 pub mod users_file;

@@ -18,7 +18,7 @@ pub fn agree(adoption: &Adoption, yes: bool) -> Result<(), Failure> {
     if takes.is_empty() {
         return Ok(());
     }
-    note(format!("to belong to {store}, this is taken over:"));
+    note(format!("this is taken over, and used with {store} from then on:"));
     takes.iter().for_each(|taken| note(format!("  {taken}")));
     note(
         "No server may run any more that used it. Drivers that live here, and are not known to that metadata store, are ended,",

@@ -88,7 +88,7 @@ pub enum Command {
     /// Tokens, which programs use instead of passwords.
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Look after the stores of a server that does not run: check, repair, count, export, import.
+    /// Look after the stores of a server that does not run: check, repair, count, export, import, adopt.
     #[command(subcommand)]
     Store(StoreCommand),
 }
@@ -476,6 +476,9 @@ pub enum StoreCommand {
         /// Do not ask
         #[arg(short, long)]
         yes: bool,
+        /// Also when a server worked with the binaries less than three minutes ago: it ends once it notices
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         place: StorePlace,
     },

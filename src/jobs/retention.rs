@@ -16,7 +16,7 @@ use crate::core::binaries::BinaryRecord;
 use crate::core::callbacks::CallbackState;
 use crate::core::jobs::JobRecord;
 use crate::core::retention::{Fate, Policy, Referenced, Suspects, Uses, contents};
-use crate::ports::{BinaryStore, BlobError};
+use crate::ports::{BinaryStore, BlobError, BlobInfo, Freshness};
 use crate::runtime::clock;
 
 /// Records that are read at once. Reading them takes half a millisecond of a core.
@@ -25,6 +25,8 @@ const PAGE: usize = 256;
 const BLOBS: usize = 1000;
 /// Blobs without a reference that are remembered; some 20 MB.
 const MAX_SUSPECTS: usize = 100_000;
+/// Deleted blobs that a pass names.
+const TOLD: usize = 5;
 /// A server that has just started has better things to do.
 const FIRST_AFTER: Duration = Duration::from_secs(60);
 /// In such steps the time is counted in which the process runs.
@@ -308,8 +310,22 @@ impl Sweeper {
 
     /// Deletes content that has been without a reference for long enough.
     pub(super) async fn blobs_pass(&mut self, referenced: &Referenced, ran: Duration) -> Result<(), PassError> {
+        let mut gone = Gone::default();
+        let passed = self.delete_due(referenced, ran, &mut gone).await;
+        gone.tell();
+        passed?;
+        self.suspects.end_pass();
+        Ok(())
+    }
+
+    async fn delete_due(&mut self, referenced: &Referenced, ran: Duration, gone: &mut Gone) -> Result<(), PassError> {
         let mut after: Option<String> = None;
         loop {
+            // Another server may have taken over meanwhile, whose records refer to more than these.
+            if let Freshness::Behind(age) = self.records.freshness() {
+                let why = format!("the records are {} s old; no content is deleted by them", age.as_secs());
+                return Err(StoreError::Unavailable(why).into());
+            }
             let page = self.blobs.list(after.as_deref(), BLOBS).await?;
             for blob in &page {
                 let free = !referenced.has(&blob.sha256) && !self.records.is_held(&blob.sha256);
@@ -319,15 +335,44 @@ impl Sweeper {
                 {
                     add(&self.removed.blobs, 1);
                     self.removed.blob_bytes.fetch_add(blob.size_bytes, Ordering::Relaxed);
+                    gone.add(blob);
                 }
             }
             match page.last() {
                 Some(last) if page.len() == BLOBS => after = Some(last.sha256.clone()),
-                _ => break,
+                _ => return Ok(()),
             }
         }
-        self.suspects.end_pass();
-        Ok(())
+    }
+}
+
+/// Content that one pass has deleted because nothing refers to it.
+#[derive(Default)]
+struct Gone {
+    blobs: u64,
+    bytes: u64,
+    first: Vec<String>,
+}
+
+impl Gone {
+    fn add(&mut self, blob: &BlobInfo) {
+        self.blobs += 1;
+        self.bytes += blob.size_bytes;
+        if self.first.len() < TOLD {
+            self.first.push(blob.sha256.clone());
+        }
+    }
+
+    fn tell(&self) {
+        if self.blobs > 0 {
+            let (blobs, bytes, first) = (self.blobs, self.bytes, self.first.join(" "));
+            tracing::info!(
+                blobs,
+                bytes,
+                first,
+                "deleted content to which nothing has referred for retention.unreferenced-age"
+            );
+        }
     }
 }
 

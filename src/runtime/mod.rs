@@ -10,6 +10,7 @@ pub mod loopback;
 pub mod pace;
 pub mod panics;
 pub mod passwords;
+pub mod possession;
 pub mod private_file;
 pub mod processes;
 pub mod random;

@@ -5,6 +5,7 @@
 
 mod adopted;
 mod binaries;
+mod cut_off;
 #[allow(dead_code, unused_imports, reason = "tests/api uses all of it")]
 #[path = "../api/fixture/mod.rs"]
 mod fixture;

@@ -10,7 +10,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, Result};
 use uuid::Uuid;
 
-use super::{OpenBlobsError, TEMPORARY, location};
+use super::{OpenBlobsError, TEMPORARY, location, temporary};
 use crate::ports::BlobError;
 use crate::runtime::crash::{self, Side};
 use crate::runtime::{clock, random};
@@ -27,6 +27,8 @@ pub(super) const LOOKS: usize = 50;
 
 /// Whose store it is.
 pub(in crate::adapters) const OWNER: &str = "owner";
+/// Which server works with it, as long as it does.
+pub(in crate::adapters) const ALIVE: &str = "alive";
 pub(in crate::adapters) const BETWEEN_SWEEPS: Duration = Duration::from_secs(60 * 60);
 
 pub(super) async fn owner(store: &dyn ObjectStore) -> std::result::Result<Option<String>, OpenBlobsError> {
@@ -63,6 +65,28 @@ pub(super) async fn hand_over(store: &dyn ObjectStore, owner: &str) -> std::resu
     put.map_err(|error| OpenBlobsError::of(&error))?;
     crash::point("binaries-owner", Side::After);
     Ok(())
+}
+
+pub(super) async fn sign(store: &dyn ObjectStore, life: Option<&str>) -> Result<()> {
+    match life {
+        Some(life) => store.put(&Path::from(ALIVE), life.to_owned().into()).await.map(drop),
+        None => ignore_missing(store.delete(&Path::from(ALIVE)).await),
+    }
+}
+
+/// Its age is told by something that is written now: clocks of machines differ.
+pub(super) async fn signed(store: &dyn ObjectStore) -> Result<Option<(String, Duration)>> {
+    let found = match store.get(&Path::from(ALIVE)).await {
+        Err(Error::NotFound { .. }) => return Ok(None),
+        found => found?,
+    };
+    let written = found.meta.last_modified;
+    let life = String::from_utf8_lossy(&found.bytes().await?).into_owned();
+    let (id, place) = temporary();
+    store.put(&place, id.into()).await?;
+    let now = store.head(&place).await;
+    ignore_missing(store.delete(&place).await)?;
+    Ok(Some((life, (now?.last_modified - written).to_std().unwrap_or_default())))
 }
 
 /// Deletes the blob, if `is_meant` says so of its time of modification. Of two that try, one does it.

@@ -33,11 +33,17 @@ const TMP: &str = "tmp";
 pub enum DataDirError {
     #[error("{} is not a directory", .0.display())]
     NotDirectory(PathBuf),
-    #[error("data directory {} is in use by {}", .directory.display(), match .pid {
-        Some(pid) => format!("process {pid}"),
-        None => "another process".into(),
+    #[error("data directory {} is in use by {}", .directory.display(), match (.command, .pid) {
+        (Some(command), Some(pid)) => format!("`{command}` (process {pid})"),
+        (_, Some(pid)) => format!("process {pid}"),
+        _ => "another process".into(),
     })]
-    InUse { directory: PathBuf, pid: Option<u32> },
+    InUse {
+        directory: PathBuf,
+        pid: Option<u32>,
+        /// It is no server, but this, which ends by itself.
+        command: Option<String>,
+    },
     #[error(
         "data directory {} has format {found}, written by version {written_by}; \
          this is version {PRODUCT}, which knows formats up to {FORMAT}: start the newer version",
@@ -196,7 +202,8 @@ fn lock(root: &Path) -> Result<File, DataDirError> {
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let mut pid = String::new();
             let _ = file.read_to_string(&mut pid);
-            return Err(DataDirError::InUse { directory: root.to_owned(), pid: pid.trim().parse().ok() });
+            let pid: Option<u32> = pid.trim().parse().ok();
+            return Err(DataDirError::InUse { directory: root.to_owned(), pid, command: pid.and_then(store_command) });
         }
         Err(error) => return Err(failed("lock", &path)(error.into())),
     }
@@ -204,6 +211,20 @@ fn lock(root: &Path) -> Result<File, DataDirError> {
     let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     written.map_err(failed("write", &path))?;
     Ok(file)
+}
+
+/// `doyen store …`, if that is what the process does.
+fn store_command(pid: u32) -> Option<String> {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    store_command_of(&String::from_utf8_lossy(&line))
+}
+
+/// Words end with a NUL. Options for all commands may stand before.
+fn store_command_of(line: &str) -> Option<String> {
+    let mut words = line.split('\0').skip(1);
+    words.find(|word| !word.starts_with('-')).filter(|word| *word == "store")?;
+    let which = words.find(|word| !word.is_empty() && !word.starts_with('-'))?;
+    Some(format!("doyen store {which}"))
 }
 
 fn check_format(root: &Path) -> Result<(), DataDirError> {
@@ -264,6 +285,19 @@ mod tests {
         let outer = tempfile::tempdir().unwrap();
         let path = outer.path().join("a/b");
         (outer, path)
+    }
+
+    #[test]
+    fn who_has_the_directory_open_is_named_unless_it_is_a_server() {
+        for (line, command) in [
+            ("doyen\0store\0import\0file\0", Some("doyen store import")),
+            ("/usr/bin/doyen\0--json\0store\0check\0", Some("doyen store check")),
+            ("doyen\0server\0-c\0store\0", None),
+            ("doyen\0store\0", None),
+            ("", None),
+        ] {
+            assert_eq!(store_command_of(line).as_deref(), command, "{line:?}");
+        }
     }
 
     #[test]

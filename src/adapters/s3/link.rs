@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_stream::try_stream;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey as Key, S3ConditionalPut};
@@ -211,6 +212,11 @@ impl Link {
     pub(super) async fn get(&self, key: &str) -> Result<Bytes> {
         let path = self.path(key);
         self.bounded("give an object", async { self.quick.get(&path).await?.bytes().await }).await
+    }
+
+    /// When it was written, by the store's clock.
+    pub(super) async fn modified(&self, key: &str) -> Result<DateTime<Utc>> {
+        Ok(self.bounded("tell of an object", self.quick.head(&self.path(key))).await?.last_modified)
     }
 
     /// A part of an object, not empty, as it comes.

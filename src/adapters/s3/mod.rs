@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::blobs::{BETWEEN_SWEEPS, OWNER, OpenBlobsError, Owned, TEMPORARY, verified};
+use super::blobs::{ALIVE, BETWEEN_SWEEPS, OWNER, OpenBlobsError, Owned, TEMPORARY, verified};
 use crate::config;
 use crate::ports::{BinaryStore, BlobError, BlobInfo, BlobReader, BlobWriter, Stamp};
 use crate::runtime::crash::{self, Side};
@@ -109,6 +109,30 @@ impl Owned for S3BinaryStore {
 
     async fn hand_over(&self, owner: &str) -> std::result::Result<(), OpenBlobsError> {
         self.0.link.put(OWNER, Bytes::from(owner.to_owned())).await.map_err(opening)
+    }
+
+    async fn sign(&self, life: Option<&str>) -> std::result::Result<(), BlobError> {
+        let link = &self.0.link;
+        match life {
+            Some(life) => Ok(link.put(ALIVE, Bytes::from(life.to_owned())).await?),
+            None => Ok(link.delete(ALIVE).await?),
+        }
+    }
+
+    async fn signed(&self) -> std::result::Result<Option<(String, Duration)>, OpenBlobsError> {
+        let link = &self.0.link;
+        let life = match link.get(ALIVE).await {
+            Ok(life) => String::from_utf8_lossy(&life).into_owned(),
+            Err(fault) if fault.kind == Kind::NotFound => return Ok(None),
+            Err(fault) => return Err(opening(fault)),
+        };
+        let written = link.modified(ALIVE).await.map_err(opening)?;
+        // By its own clock: those of machines differ.
+        let now = format!("{TEMPORARY}/{}", random::id());
+        link.put(&now, Bytes::from_static(b"now")).await.map_err(opening)?;
+        let time = link.modified(&now).await;
+        link.delete(&now).await.map_err(opening)?;
+        Ok(Some((life, (time.map_err(opening)? - written).to_std().unwrap_or_default())))
     }
 }
 

@@ -15,7 +15,7 @@ use super::contact::Contact;
 use super::diagnosis;
 use super::entry::LogEntry;
 use super::fixed::{self, Fixed};
-use super::holder::{self, Holder};
+use super::holder::{self, Holder, Other};
 use super::link::{Link, Trouble, Watch};
 use super::load::{self, Ahead, ENTRIES_AHEAD};
 use super::paths::{self, Paths};
@@ -27,6 +27,7 @@ use crate::adapters::changes::MOST_PASSED_OVER;
 use crate::core::cluster::record::FenceKey;
 use crate::ports::{Commit, CommitError, Precondition, Revision, StoreMeter};
 use crate::runtime::pace::Pace;
+use crate::runtime::possession::Possession;
 use crate::runtime::{clock, random};
 
 /// The log is looked at so often even when no watch says anything.
@@ -55,6 +56,9 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) meter: StoreMeter,
     pub(super) refusals: Refusals,
+    /// The znode of the run that writes, where there is one.
+    pub(super) hold: Option<String>,
+    pub(super) possession: Possession,
 }
 
 impl Shared {
@@ -276,7 +280,7 @@ impl Engine {
         if let Some(holder) = &self.holder
             && let Some(other) = holder::take(&link, &self.shared.paths, holder).await?
         {
-            return Err(Trouble::Refused(format!("{} is held by {other}", self.shared.paths.root())));
+            return Err(Trouble::Refused(self.kept_out(&other)));
         }
         let (states, watcher) = (link.states(), link.watch(&self.shared.paths.log()).await?);
         self.session = Some(Session { link: link.clone(), states, watcher });
@@ -285,6 +289,19 @@ impl Engine {
         tokio::spawn(skew::look(link, self.shared.paths.clone()));
         tracing::info!("a session with ZooKeeper has begun");
         Ok(())
+    }
+
+    /// By whom.
+    fn kept_out(&self, other: &Other) -> String {
+        let Shared { options, possession, .. } = &*self.shared;
+        match other {
+            Other::Holds(other) => format!("{} is held by {other}", options.chroot),
+            Other::Owns(by) => {
+                let why = format!("{} in ZooKeeper is that of {by} now", options.chroot);
+                possession.lose(&why);
+                why
+            }
+        }
     }
 
     async fn reconnected(&mut self) -> Result<(), Trouble> {

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::link::{Link, Look, Trouble};
 use super::load;
-use super::owner::Owner;
+use super::owner::{self, Owner};
 use super::paths::Paths;
 use super::plan::Operation;
 use crate::runtime::{clock, random};
@@ -31,6 +31,8 @@ pub(super) struct Holder {
     /// Of this run only.
     #[serde(skip)]
     run: String,
+    #[serde(skip)]
+    owner: Option<Owner>,
     node: String,
     data_dir: String,
     pid: u32,
@@ -48,6 +50,7 @@ impl Holder {
         let directory = std::fs::metadata(&owner.data_dir)?;
         Ok(Self {
             run: random::id(),
+            owner: Some(owner.clone()),
             node: owner.node.clone(),
             data_dir: owner.data_dir.clone(),
             pid: std::process::id(),
@@ -73,8 +76,19 @@ impl std::fmt::Display for Holder {
     }
 }
 
+/// Why this run may not write.
+#[derive(Debug)]
+pub(super) enum Other {
+    Holds(Holder),
+    /// Another data directory has taken the store over: it never may again.
+    Owns(String),
+}
+
 /// From now on until its session ends, this run may write. `Some`: another one may.
-pub(super) async fn take(link: &Link, paths: &Paths, holder: &Holder) -> Result<Option<Holder>, Trouble> {
+///
+/// Whose the store is was read after the look, and it changes only while its new owner's run is seen in a look (`owner::claim`). So
+/// when the transaction finds all as it was at the look, the store is still that of this run's data directory.
+pub(super) async fn take(link: &Link, paths: &Paths, holder: &Holder) -> Result<Option<Other>, Trouble> {
     let (above, own) = (paths.holder(), holder.path(paths));
     let made = serde_json::to_vec(holder).expect("plain fields");
     for _ in 0..TRIES {
@@ -85,6 +99,11 @@ pub(super) async fn take(link: &Link, paths: &Paths, holder: &Holder) -> Result<
             link.make_all(&above).await?;
             continue;
         };
+        if let Some(owner) = holder.owner.as_ref().filter(|owner| !owner.takes_over)
+            && let Some(by) = owner::another(link, paths, owner).await?
+        {
+            return Ok(Some(Other::Owns(by)));
+        }
         let mut operations = vec![Operation::SetAt(above.clone(), Vec::new(), version)];
         for run in children.into_iter().flatten().flatten() {
             let path = format!("{above}/{run}");
@@ -95,7 +114,7 @@ pub(super) async fn take(link: &Link, paths: &Paths, holder: &Holder) -> Result<
                 }
             } else if let Some(stored) = link.get(&path).await? {
                 match serde_json::from_slice::<Holder>(&stored) {
-                    Ok(other) if !holder.has_outlived(&other) => return Ok(Some(other)),
+                    Ok(other) if !holder.has_outlived(&other) => return Ok(Some(Other::Holds(other))),
                     _ => {}
                 }
             }
@@ -113,12 +132,15 @@ pub(super) async fn take(link: &Link, paths: &Paths, holder: &Holder) -> Result<
 }
 
 /// Waits for as long as the session of a process that is gone may last. `Some`: the other one is alive.
-pub(super) async fn take_in_time(link: &Link, paths: &Paths, holder: &Holder) -> Result<Option<Holder>, Trouble> {
+pub(super) async fn take_in_time(link: &Link, paths: &Paths, holder: &Holder) -> Result<Option<Other>, Trouble> {
     let began = clock::instant();
     loop {
-        let Some(other) = take(link, paths, holder).await? else { return Ok(None) };
+        let other = match take(link, paths, holder).await? {
+            Some(Other::Holds(other)) => other,
+            taken => return Ok(taken),
+        };
         if clock::since(began) > Duration::from_millis(other.session_ms) + GRACE {
-            return Ok(Some(other));
+            return Ok(Some(Other::Holds(other)));
         }
         tracing::info!(holder = %other, "waits until the session of the store's holder ends");
         sleep(LOOK).await;

@@ -36,7 +36,7 @@ pub use self::access::read_auth;
 pub use self::cluster::ZooKeeperCluster;
 use self::contact::Contact;
 use self::engine::{Engine, Fate, Passed, Request, Shared};
-use self::holder::Holder;
+use self::holder::{Holder, Other};
 use self::link::{Link, Trouble};
 use self::load::{FORMAT, Found};
 pub use self::owner::Owner;
@@ -47,6 +47,7 @@ use self::refusal::Refusals;
 pub use self::tunnel::Tls;
 use crate::config::is_chroot;
 use crate::ports::{Changes, Commit, CommitError, Entry, Freshness, MetaStore, ReadError, Revision, StoreMeter};
+use crate::runtime::possession::Possession;
 use crate::runtime::{clock, random};
 
 /// Commits that wait or are being written.
@@ -176,8 +177,12 @@ impl ZooKeeperStore {
         let state = Self::read(&link, &paths, &options, make).await?;
         if let Some(holder) = &holder {
             let taken = holder::take_in_time(&link, &paths, holder).await;
-            if let Some(other) = taken.map_err(|trouble| unreadable(trouble.to_string()))? {
-                return Err(OpenError::Held { chroot: options.chroot, by: other.to_string() });
+            match taken.map_err(|trouble| unreadable(trouble.to_string()))? {
+                None => {}
+                Some(Other::Holds(other)) => {
+                    return Err(OpenError::Held { chroot: options.chroot, by: other.to_string() });
+                }
+                Some(Other::Owns(by)) => return Err(OpenError::Owned { chroot: options.chroot, by }),
             }
         }
         if options.auth.is_some()
@@ -189,7 +194,9 @@ impl ZooKeeperStore {
         let (queue, requests) = mpsc::channel(MAX_QUEUED);
         let (news, meter) = (Notify::new(), StoreMeter::default());
         let refusals = Refusals::default();
-        let shared = Arc::new(Shared { state: state.into(), contact, news, paths, options, meter, refusals });
+        let (hold, possession) = (holder.as_ref().map(|holder| holder.path(&paths)), Possession::default());
+        let shared = Shared { state: state.into(), contact, news, paths, options, meter, refusals, hold, possession };
+        let shared = Arc::new(shared);
         let (barriers, waiting) = mpsc::channel(MAX_QUEUED);
         let (stop, stopped) = oneshot::channel();
         let engine = tokio::spawn(Engine::new(Arc::clone(&shared), holder, requests, waiting).run_until(stopped));
@@ -215,15 +222,21 @@ impl ZooKeeperStore {
         owner::another(&Self::link(options).await?, paths, owner).await.map_err(unreadable(options))
     }
 
+    /// Whether it is still its owner's: from when another one has it, nothing is written any more.
+    pub fn possession(&self) -> Possession {
+        self.shared.possession.clone()
+    }
+
     /// Makes the store that of its owner, if it is nobody's, or if the owner takes it over.
     ///
     /// # Errors
     /// When it is another's, or ZooKeeper does not answer.
     pub async fn claim(&self) -> Result<(), OpenError> {
-        let Shared { options, paths, .. } = &*self.shared;
-        let Some(owner) = &options.owner else { return Ok(()) };
+        let Shared { options, paths, hold, .. } = &*self.shared;
+        let (Some(owner), Some(hold)) = (&options.owner, hold) else { return Ok(()) };
         let is_used = self.shared.read().history.revision() > Revision(0);
-        match owner::claim(&Self::link(options).await?, paths, owner, is_used).await.map_err(unreadable(options))? {
+        let link = Self::link(options).await?;
+        match owner::claim(&link, paths, owner, hold, is_used).await.map_err(unreadable(options))? {
             Some(by) => Err(OpenError::Owned { chroot: options.chroot.clone(), by }),
             None => Ok(()),
         }

@@ -5,8 +5,10 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
 use super::link::{Link, Trouble};
 use super::paths::Paths;
@@ -14,6 +16,9 @@ use super::plan::Operation;
 use crate::runtime::random;
 
 const FILE: &str = "identity";
+/// To become the owner, and the time between two.
+const TRIES: u32 = 50;
+const AGAIN: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
@@ -72,11 +77,18 @@ fn by_another(stored: &[u8], owner: &Owner) -> Option<String> {
     }
 }
 
-/// Makes the store that of this owner, when it is nobody's, or when the owner takes it over. `Some`: it is another's. One that `is_used` was
-/// somebody's before.
-pub(super) async fn claim(link: &Link, paths: &Paths, owner: &Owner, is_used: bool) -> Result<Option<String>, Trouble> {
+/// Makes the store that of this owner, when it is nobody's, or when the owner takes it over. `Some`: it is another's. It is done only while
+/// the owner's run holds the store by the znode `hold`: so nobody else takes the store meanwhile who was its owner until now. One that
+/// `is_used` was somebody's before.
+pub(super) async fn claim(
+    link: &Link,
+    paths: &Paths,
+    owner: &Owner,
+    hold: &str,
+    is_used: bool,
+) -> Result<Option<String>, Trouble> {
     let made = serde_json::to_vec(owner).expect("plain fields");
-    loop {
+    for _ in 0..TRIES {
         let operation = match link.get(&paths.owner()).await? {
             None => {
                 if is_used {
@@ -94,11 +106,14 @@ pub(super) async fn claim(link: &Link, paths: &Paths, owner: &Owner, is_used: bo
                 Some(by) => return Ok(Some(by)),
             },
         };
-        match link.transact(&[operation]).await {
-            Ok(()) | Err(Trouble::Failed { .. }) => {}
+        match link.transact(&[Operation::Check(hold.into()), operation]).await {
+            Ok(()) => {}
+            // The run's next session may hold it in a moment.
+            Err(Trouble::Failed { .. }) => sleep(AGAIN).await,
             Err(trouble) => return Err(trouble),
         }
     }
+    Err(Trouble::NoAnswer("somebody else took the store meanwhile, or it changes hands all the time".into()))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod belonging;
 mod broken;
 mod damage;
 mod day;
+mod dispossessed;
 mod moves;
 mod packed;
 mod served;

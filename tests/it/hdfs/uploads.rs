@@ -111,6 +111,23 @@ async fn store_of_another_server_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sign_of_life_is_replaced_read_with_its_age_and_taken_away() {
+    let settings = settings();
+    let _calm = fresh().1;
+    let store = blocking(async || ObjectBinaryStore::open_hdfs(&settings).await).unwrap();
+    assert_eq!(store.signed().await.unwrap(), None);
+    for life in ["one", "two"] {
+        store.sign(Some(life)).await.unwrap();
+        let (found, age) = store.signed().await.unwrap().unwrap();
+        assert!(found == life && age < Duration::from_secs(60), "{found} {age:?}");
+    }
+    assert_eq!(store.list(None, 10).await.unwrap(), []);
+    store.sign(None).await.unwrap();
+    store.sign(None).await.unwrap();
+    assert_eq!(store.signed().await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_one_node_uploads_is_there_although_another_deletes_the_older_one() {
     let settings = settings();
     let _calm = fresh().1;

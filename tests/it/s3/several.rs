@@ -76,3 +76,18 @@ async fn store_of_another_server_is_refused() {
     }
     assert_eq!(store.list(None, 10).await.unwrap(), []);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_of_life_is_replaced_read_with_its_age_and_taken_away() {
+    let store = open(&settings()).await.unwrap();
+    assert_eq!(store.signed().await.unwrap(), None);
+    for life in ["one", "two"] {
+        store.sign(Some(life)).await.unwrap();
+        let (found, age) = store.signed().await.unwrap().unwrap();
+        assert!(found == life && age < Duration::from_secs(60), "{found} {age:?}");
+    }
+    assert_eq!(store.list(None, 10).await.unwrap(), []);
+    store.sign(None).await.unwrap();
+    store.sign(None).await.unwrap();
+    assert_eq!(store.signed().await.unwrap(), None);
+}

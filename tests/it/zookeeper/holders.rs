@@ -81,3 +81,47 @@ async fn a_hold_that_hands_deleted_is_taken_again_before_anything_is_written() {
         assert_eq!(client.list_children(&above).await.unwrap().len(), 1);
     }
 }
+
+/// Of a data directory that takes the store over from its owner.
+fn taking_over(directory: &TempDir, options: &Options) -> Options {
+    Options { owner: Some(Owner::of(directory.path(), "b").unwrap().taking_over()), ..options.clone() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_was_cut_off_while_the_store_was_adopted_never_takes_it_back_also_when_nobody_holds_it() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let direct = Options { commit_timeout: Duration::from_secs(3), ..options(shared()) };
+    let proxy = Proxy::before(&direct.servers[0]).await;
+    let old = open(&of(&first, &Options { servers: vec![proxy.address.to_string()], ..direct.clone() })).await;
+    old.claim().await.unwrap();
+    put(&old, "a", "old").await.unwrap();
+    proxy.set(Weather::Cut);
+    let new = open(&taking_over(&second, &direct)).await;
+    assert_eq!(old.possession().lost(), None);
+    new.claim().await.unwrap();
+    drop(new);
+    proxy.set(Weather::Fair);
+    let why = tokio::time::timeout(Duration::from_secs(60), old.possession().until_lost()).await.unwrap();
+    assert!(why.contains("is that of node \"b\"") && why.contains(&second.path().display().to_string()), "{why}");
+    let refused = put(&old, "a", "late").await;
+    assert!(matches!(refused, Err(CommitError::Unavailable(_))), "{refused:?}");
+    let new = open(&Options { owner: Some(Owner::of(second.path(), "b").unwrap()), ..direct.clone() }).await;
+    assert_eq!(value(&new, "a").await.as_deref(), Some("old"));
+    put(&new, "a", "new").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_adoption_that_was_asked_for_too_long_takes_nothing_from_who_holds_the_store_by_then() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let direct = options(shared());
+    let proxy = Proxy::before(&direct.servers[0]).await;
+    open(&of(&first, &direct)).await.claim().await.unwrap();
+    let slow =
+        open(&taking_over(&second, &Options { servers: vec![proxy.address.to_string()], ..direct.clone() })).await;
+    proxy.set(Weather::Cut);
+    let owner = open(&of(&first, &direct)).await;
+    proxy.set(Weather::Fair);
+    assert!(slow.claim().await.is_err());
+    put_at_last(&owner, "a", "1").await;
+    assert_eq!(owner.possession().lost(), None);
+}
