@@ -32,7 +32,7 @@ fn made() -> TempDir {
 fn where_no_store_is_none_is_made() {
     let directory = tempfile::tempdir().unwrap();
     for arguments in [&["check"][..], &["stats"], &["export", "file"]] {
-        refused(&store(&directory, arguments), 67, &["error: there is no data\n", "hint: name the configuration"]);
+        refused(&store(&directory, arguments), 67, &["error: there is no data\n", "name the configuration"]);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
     std::fs::create_dir(directory.path().join("data")).unwrap();

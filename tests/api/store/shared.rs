@@ -81,7 +81,6 @@ async fn a_place_that_is_mistyped_is_named_with_its_setting_and_nothing_is_made_
         (&["zookeeper.chroot=\"/wrong/deep\"", "zookeeper.auth-file=\"auth\""], "/wrong/deep"),
         (&["store.hdfs.path=\"/wrong/deep\""], "/wrong/deep in HDFS: look at `store.hdfs.url` and `store.hdfs.path`"),
         (&[binaries, &in_empty], "empty: look at `store.shared.directory`"),
-        (&[binaries, &in_nowhere], "nowhere: look at `store.shared.directory`"),
     ] {
         std::fs::write(place.path("auth"), "doyen:secret\n").unwrap();
         std::fs::set_permissions(place.path("auth"), Permissions::from_mode(0o600)).unwrap();
@@ -91,6 +90,9 @@ async fn a_place_that_is_mistyped_is_named_with_its_setting_and_nothing_is_made_
             refused.says("hint: name the configuration of the server with --config");
         }
     }
+    let refused = store(&place, &["check"], &with(&settings, &[binaries, &in_nowhere])).is(64);
+    refused.says("`store.shared.directory` is");
+    refused.says("nowhere, which is no directory");
     assert!(!place.path("file").exists() && !nowhere.exists() && std::fs::read_dir(&empty).unwrap().next().is_none());
     let zookeeper = zookeeper_client::Client::connect(&ZOOKEEPER.addresses().join(",")).await.unwrap();
     assert!(zookeeper.check_stat("/wrong").await.unwrap().is_none());
