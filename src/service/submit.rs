@@ -225,7 +225,11 @@ impl Service {
             }
             return Ok((record, end));
         }
-        Err(ServiceError::ContextDetached(handle.name.clone()))
+        match self.records.context(&handle.id).await? {
+            Some(_) => Err(ServiceError::ContextDetached(handle.name.clone())),
+            // Somebody deleted its record by hand: no trying again will help.
+            None => Err(ServiceError::ContextNotFound(handle.name.clone())),
+        }
     }
 
     /// Nobody knows whether the job was recorded. When the store can be written again it tells, and the job goes on as if it

@@ -126,3 +126,25 @@ async fn a_znode_is_deleted_by_hand() {
     recovers(&server, &job).await;
     server.reset().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_context_whose_record_is_deleted_by_hand_is_told_as_gone_and_its_name_is_free_once_it_is_stopped() {
+    let _calm = CALM.read().await;
+    let stores = Stores::plain();
+    let (server, gate, job) = stores.with_a_job().await;
+    let id = server.get("/contexts/c").await.json(200)["id"].as_str().unwrap().to_owned();
+    let client = Client::connect(&stores.zookeepers.join(",")).await.unwrap();
+    let (data, mut deleted) = (format!("{}/data", stores.path), 0);
+    for shard in client.list_children(&data).await.unwrap() {
+        deleted += u32::from(client.delete(&format!("{data}/{shard}/{id}"), None).await.is_ok());
+    }
+    assert_eq!(deleted, 1);
+    assert_eq!(note(&server, "vain").await.status, 404);
+    // What runs there goes on.
+    gate.open();
+    assert_eq!(server.ended(&job).await["result"], "went on");
+    server.delete("/contexts/c").await.says(200, "SUCCESS", "Context stopped");
+    server.open("c").await;
+    noted_once(&server, "afterwards").await;
+    server.reset().await;
+}

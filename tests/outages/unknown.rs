@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use doyen::runtime::processes;
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::fixture::{Reply, Server, eventually};
@@ -132,4 +133,28 @@ async fn a_context_that_may_have_been_told_to_stop_stops() {
 async fn all_contexts_that_may_have_been_told_to_stop_stop() {
     let url = |server: &Server| server.request(reqwest::Method::PUT, "/contexts?reset=reboot");
     stops(|server| Reply::to(url(server).timeout(Duration::from_secs(60)))).await;
+}
+
+/// The context's end was stored, and its answer lost: to store it once more finds no live context.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_context_whose_end_had_no_answer_ends_once_the_store_is_back() {
+    let _calm = CALM.read().await;
+    let (stores, proxy) = Stores::proxied().await;
+    let (server, _gate, job) = stores.with_a_job().await;
+    let shim = server.place().driver().shim;
+    assert!(processes::signal(shim, Signal::STOP));
+    let stop = server.delete("/contexts/c");
+    let ends = async {
+        server.context_becomes("c", "STOPPING").await;
+        proxy.set(Weather::AnswersLost);
+        assert!(processes::signal(shim, Signal::CONT));
+        eventually("a loss", || async { server.get("/healthz").await.status == 500 }).await;
+        is_well_again(&server, &proxy).await;
+        server.context_becomes("c", "FINISHED").await;
+    };
+    tokio::join!(stop, ends);
+    assert_eq!(server.ended(&job).await["status"], "ERROR");
+    server.open("c").await;
+    noted_once(&server, "afterwards").await;
+    server.reset().await;
 }

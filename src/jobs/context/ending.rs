@@ -120,7 +120,10 @@ impl State {
         if self.record.state != ContextState::Stopping {
             let mut record = self.record.clone();
             record.state = ContextState::Stopping;
-            if let Err(error) = self.shared.records.update_context(&record).await {
+            let stored = self.shared.records.update_context(&record).await;
+            if let Err(StoreError::Conflict(_)) = stored {
+                tracing::error!(context = %record.name, id = %record.id, "somebody deleted the record of a live context; it is stopped all the same");
+            } else if let Err(error) = stored {
                 tracing::error!(context = %record.name, %error, "cannot record that the context stops");
                 for waiter in self.stop_waiters.drain(..) {
                     let _ = waiter.send(Err(error.failure()));
@@ -179,7 +182,12 @@ impl State {
         record.ended_ms = Some(clock::unix_ms());
         record.application_id = None;
         record.ui_url = None;
-        if let Err(error) = self.shared.records.update_context(&record).await {
+        let records = &self.shared.records;
+        let stored = match records.update_context(&record).await {
+            Err(StoreError::Conflict(_)) => records.end_context_again(&record).await,
+            stored => stored,
+        };
+        if let Err(error) = stored {
             tracing::error!(context = %record.name, %error, "cannot store the context's end; trying again");
             if self.created.borrow().is_none() {
                 // Whoever waits for it need not wait for the store as well.

@@ -103,7 +103,12 @@ impl State {
         record.ui_url = None;
         record.restarts = restarts;
         record.lost = Some(failure.clone());
-        if let Err(error) = self.shared.records.restart_context(&record).await {
+        let stored = self.shared.records.restart_context(&record).await;
+        if let Err(StoreError::Conflict(_)) = stored {
+            // Somebody deleted its record by hand.
+            return self.end(failure).await;
+        }
+        if let Err(error) = stored {
             tracing::error!(context = %record.name, %error, "cannot store that the driver is lost; trying again");
             self.unstored_loss = Some(failure);
             return;

@@ -44,6 +44,21 @@ impl Records {
         Ok(())
     }
 
+    /// The end of a context that the store does not hold as live: an earlier try was stored and its answer lost, or somebody deleted its
+    /// record by hand, and then nothing else would free its name.
+    pub async fn end_context_again(&self, context: &ContextRecord) -> Result<(), StoreError> {
+        let mut preconditions = vec![Precondition::Absent(keys::context_live(&context.id))];
+        let mut writes = vec![put(keys::context(&context.id), context)];
+        let name_key = keys::context_name(&context.name);
+        let name = self.get::<NameRecord>(&name_key).await?.filter(|name| name.record.context_id == context.id);
+        if let Some(Versioned { version, .. }) = name {
+            preconditions.push(Precondition::At(name_key.clone(), version));
+            writes.push(put(name_key, &NameRecord { context_id: context.id.clone(), live: false }));
+        }
+        self.commit("context-update", Commit { preconditions, writes }).await?;
+        Ok(())
+    }
+
     /// A context's driver is lost, and another attempt is to follow: from now on nothing commits that was meant for the
     /// attachment of the old one.
     pub async fn restart_context(&self, context: &ContextRecord) -> Result<(), StoreError> {
