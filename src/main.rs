@@ -7,6 +7,7 @@ mod stores;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use doyen::adapters::embedded::data_dir::DataDirError;
 use doyen::adapters::zookeeper::OpenError;
@@ -56,9 +57,15 @@ fn check(config: &Config) -> Result<(), Failure> {
     stores::check(config).map_err(|error| failure(&error))
 }
 
+/// For what still runs when the server has ended.
+const LAST: Duration = Duration::from_secs(1);
+
 fn run(config: Config) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from)?;
-    runtime.block_on(node::run(config))
+    let ended = runtime.block_on(node::run(config));
+    // What a dead mount holds is not waited for.
+    runtime.shutdown_timeout(LAST);
+    ended
 }
 
 fn failure(error: &StartError) -> Failure {

@@ -146,8 +146,8 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     }
     service.detach_drivers().await;
     service.stop_callbacks().await;
-    possessed.end().await;
-    meta.close().await;
+    // Who hangs is not waited for: a sign of life that is left says no more than that it was here.
+    let _ = tokio::join!(timeout(LAST_WORDS, possessed.end()), meta.close());
     tracing::info!("stopped");
     lost.map_or(Ok(()), |why| Err(StartError::Dispossessed(why)))
 }
@@ -231,6 +231,9 @@ impl<'a> Waiting<'a> {
 }
 
 type Stores = (Arc<dyn MetaStore>, Arc<dyn BinaryStore>);
+
+/// For a store of binaries, at the end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How they are told.
 const METADATA: &str = "the metadata store";

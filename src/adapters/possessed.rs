@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -81,6 +82,8 @@ pub struct PossessedBinaries {
     possession: Possession,
     /// When they were this server's.
     seen: Mutex<Option<Instant>>,
+    /// No sign of life is left any more.
+    ended: AtomicBool,
 }
 
 impl PossessedBinaries {
@@ -92,7 +95,7 @@ impl PossessedBinaries {
         life: Life,
         possession: Possession,
     ) -> Self {
-        Self { store, owned, id, place, life, possession, seen: Mutex::default() }
+        Self { store, owned, id, place, life, possession, seen: Mutex::default(), ended: AtomicBool::new(false) }
     }
 
     /// A sign of life, which each probe renews.
@@ -100,6 +103,9 @@ impl PossessedBinaries {
     /// # Errors
     /// When the store takes no content.
     pub async fn begin(&self) -> Result<(), BlobError> {
+        if self.ended.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         self.owned.sign(Some(&self.life.text())).await
     }
 
@@ -108,6 +114,7 @@ impl PossessedBinaries {
     /// # Errors
     /// When the store does not answer.
     pub async fn end(&self) -> Result<(), BlobError> {
+        self.ended.store(true, Ordering::SeqCst);
         if self.possession.lost().is_some() {
             return Ok(());
         }
@@ -124,7 +131,16 @@ impl PossessedBinaries {
         {
             return Ok(());
         }
-        let owner = self.owned.owner().await?.map(|text| StoreName::read(&text));
+        let owner = match self.owned.owner().await? {
+            // What is damaged, or read while it is written, is no reason to end.
+            Some(text) => Some(StoreName::parse(&text).ok_or_else(|| {
+                BlobError::Unavailable(format!(
+                    "the file `owner` in the store of binaries {} cannot be read",
+                    self.place
+                ))
+            })?),
+            None => None,
+        };
         if let Some(owner) = owner.filter(|owner| owner.store != self.id) {
             let why = format!(
                 "the store of binaries {} belongs to the metadata store {} ({}) now, and no longer to {}",
@@ -222,6 +238,11 @@ mod tests {
         assert!(upload(&old, b"late").await.is_err() && old.refresh(&blob).await.is_err());
         assert!(old.delete(&blob).await.is_err() && old.delete_unchanged(&blob, stamp).await.is_err());
         assert_eq!(old.size(&blob).await.unwrap(), Some(7));
+
+        new.owned.hand_over("").await.unwrap();
+        assert!(new.probe().await.unwrap_err().to_string().contains("`owner`"));
+        assert_eq!(new.possession.lost(), None);
+        new.owned.hand_over(&StoreName { store: "new".into(), place: "/new".into() }.text()).await.unwrap();
         assert!(new.delete_unchanged(&blob, stamp).await.unwrap());
     }
 
@@ -237,8 +258,10 @@ mod tests {
         assert!(age < Duration::from_secs(60) && life == store.life && life.is_of_same_directory(&store.life));
         store.end().await.unwrap();
         assert_eq!(store.owned.signed().await.unwrap(), None);
-        // Of whoever has it now.
         store.begin().await.unwrap();
+        assert_eq!(store.owned.signed().await.unwrap(), None);
+        // Of whoever has it now.
+        store.owned.sign(Some(&store.life.text())).await.unwrap();
         store.possession.lose("");
         store.end().await.unwrap();
         assert!(store.owned.signed().await.unwrap().is_some());

@@ -26,7 +26,12 @@ impl StoreName {
     /// Whatever stands there is a name: what does not read is that of a store that nobody has.
     pub fn read(text: &str) -> Self {
         let unknown = || Self { store: text.trim().chars().take(80).collect(), place: "somewhere else".into() };
-        serde_json::from_str(text).unwrap_or_else(|_| unknown())
+        Self::parse(text).unwrap_or_else(unknown)
+    }
+
+    /// `None`: not as `text` writes it.
+    pub fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
     }
 
     pub fn text(&self) -> String {

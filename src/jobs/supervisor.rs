@@ -49,7 +49,15 @@ impl Registry {
     }
 
     fn insert(&self, handle: Arc<ContextHandle>) {
-        self.lock().insert(handle.name.clone(), handle);
+        let displaced = self.lock().insert(handle.name.clone(), handle);
+        // Its end is stored, and it does not know that yet, because the answer was lost: it is not forgotten before it has learnt it.
+        if let Some(displaced) = displaced {
+            tokio::spawn(async move {
+                while displaced.actor.cast(ContextMessage::Tick).is_ok() {
+                    tokio::time::sleep(TICK).await;
+                }
+            });
+        }
     }
 
     /// Only this very context: a new one may have the name already.

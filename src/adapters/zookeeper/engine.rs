@@ -524,6 +524,11 @@ impl Engine {
                     Err(Trouble::Refused("this process does not hold the store any more".into()))
                 }
                 Err(Trouble::Denied { at, path, error }) => {
+                    if at > makes_entry {
+                        // The entry before it could have been made: our head is the newest.
+                        self.shared.contact.is_current(asked);
+                        self.passed();
+                    }
                     self.deny(&mut batch, &plan, Trouble::Denied { at, path, error }, unsure);
                     continue;
                 }

@@ -171,13 +171,13 @@ impl ZooKeeperStore {
         let paths = Paths::new(&options.chroot);
         let link = Self::link(&options).await?;
         let contact = Contact::since(clock::instant());
-        let unreadable = |reason: String| OpenError::Unreadable { chroot: options.chroot.clone(), reason };
+        let unseen = |reason: String| OpenError::Unreadable { chroot: options.chroot.clone(), reason };
         let holder = options.owner.as_ref().map(|owner| Holder::new(owner, options.session_timeout)).transpose();
-        let holder = holder.map_err(|error| unreadable(format!("cannot look at the data directory: {error}")))?;
+        let holder = holder.map_err(|error| unseen(format!("cannot look at the data directory: {error}")))?;
         let state = Self::read(&link, &paths, &options, make).await?;
         if let Some(holder) = &holder {
             let taken = holder::take_in_time(&link, &paths, holder).await;
-            match taken.map_err(|trouble| unreadable(trouble.to_string()))? {
+            match taken.map_err(unreadable(&options))? {
                 None => {}
                 Some(Other::Holds(other)) => {
                     return Err(OpenError::Held { chroot: options.chroot, by: other.to_string() });

@@ -66,15 +66,19 @@ impl Owner {
 
 /// Whose the store is, if it is another's.
 pub(super) async fn another(link: &Link, paths: &Paths, owner: &Owner) -> Result<Option<String>, Trouble> {
-    Ok(link.get(&paths.owner()).await?.and_then(|stored| by_another(&stored, owner)))
+    link.get(&paths.owner()).await?.map_or(Ok(None), |stored| by_another(&stored, paths, owner))
 }
 
-fn by_another(stored: &[u8], owner: &Owner) -> Option<String> {
-    match serde_json::from_slice::<Owner>(stored) {
-        Ok(found) if found.identity == owner.identity => None,
-        Ok(found) => Some(format!("node {:?} with data directory {}", found.node, found.data_dir)),
-        Err(_) => Some("somebody who cannot be read".into()),
-    }
+/// What cannot be read is nobody's, and nobody's reason to give the store up.
+fn by_another(stored: &[u8], paths: &Paths, owner: &Owner) -> Result<Option<String>, Trouble> {
+    let found: Owner = serde_json::from_slice(stored).map_err(|_| {
+        Trouble::Damaged(format!(
+            "{} is not as a server writes it: delete it in ZooKeeper's shell, and start the server again whose store this is",
+            paths.owner()
+        ))
+    })?;
+    let is_own = found.identity == owner.identity;
+    Ok((!is_own).then(|| format!("node {:?} with data directory {}", found.node, found.data_dir)))
 }
 
 /// Makes the store that of this owner, when it is nobody's, or when the owner takes it over. `Some`: it is another's. It is done only while
@@ -100,10 +104,10 @@ pub(super) async fn claim(
                 }
                 Operation::Create(paths.owner(), made.clone())
             }
-            Some(stored) => match by_another(&stored, owner) {
-                None => return Ok(None),
-                Some(_) if owner.takes_over => Operation::Set(paths.owner(), made.clone()),
-                Some(by) => return Ok(Some(by)),
+            Some(stored) => match by_another(&stored, paths, owner) {
+                Ok(None) => return Ok(None),
+                _ if owner.takes_over => Operation::Set(paths.owner(), made.clone()),
+                by => return by,
             },
         };
         match link.transact(&[Operation::Check(hold.into()), operation]).await {

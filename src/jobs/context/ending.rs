@@ -117,6 +117,10 @@ impl State {
             self.stop_waiters.clear();
             return;
         }
+        if self.unstored_end.is_some() {
+            // It is over, and this waits for that to be stored.
+            return;
+        }
         if self.record.state != ContextState::Stopping {
             let mut record = self.record.clone();
             record.state = ContextState::Stopping;
@@ -152,7 +156,7 @@ impl State {
     /// Once the store answers.
     fn stop_again(&self, me: &Me, force: bool) {
         let (me, records) = (me.clone(), self.shared.records.clone());
-        self.storing.spawn(async move {
+        tokio::spawn(async move {
             tokio::time::sleep(STORE_AGAIN).await;
             while records.barrier().await.is_err() {
                 tokio::time::sleep(STORE_AGAIN).await;
@@ -218,8 +222,14 @@ impl State {
         for Assigned { record, permit, .. } in self.inbox.close() {
             self.jobs.insert(record.id.clone(), Held::new(record, Some(permit)));
         }
+        let mut late = Vec::new();
         for (id, held) in std::mem::take(&mut self.jobs) {
             let log = held.left_log();
+            if held.pursued.is_some() {
+                // Its kill is being stored; then it gets what it left.
+                late.push((id, log, held));
+                continue;
+            }
             if let Some(gone) = held.killed {
                 add_log(&self.shared.records, &id, log).await;
                 let _ = gone.send(());
@@ -236,6 +246,9 @@ impl State {
         // An ended context has no running jobs, whoever looks; and the shim may not forget an end before it is stored.
         self.storing.close();
         self.storing.wait().await;
+        for (id, log, _held) in late {
+            add_log(&self.shared.records, &id, log).await;
+        }
     }
 }
 

@@ -253,7 +253,10 @@ impl State {
             Ok(Some(stored)) if stored == lost.record => self.hand_over(stored, lost.config, lost.permit),
             Ok(Some(stored)) if stored.state.has_ended() => match records.stored_end(&stored.id).await {
                 Ok(ended) => ended.into_iter().for_each(|ended| announce(&self.shared, ended)),
-                Err(_) => self.put_back(vec![lost]),
+                Err(_) => {
+                    self.put_back(vec![lost]);
+                    self.dispatch_paused = true;
+                }
             },
             Ok(_) => tracing::warn!(job = %lost.record.id, "a queued job was taken by somebody else"),
             Err(_) => {

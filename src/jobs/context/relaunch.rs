@@ -158,7 +158,13 @@ impl State {
             record.attempt += 1;
         }
         record.secret_hash = secret_hash(&secret);
-        if let Err(error) = self.shared.records.relaunch_context(&record).await {
+        let stored = self.shared.records.relaunch_context(&record).await;
+        if let Err(StoreError::Conflict(_)) = stored {
+            // Somebody deleted its record by hand.
+            self.relaunch_at = None;
+            return self.end(self.record.lost.clone().unwrap_or_default()).await;
+        }
+        if let Err(error) = stored {
             tracing::error!(context = %record.name, %error, "cannot store the next attempt; trying again");
             return;
         }
@@ -234,7 +240,7 @@ impl State {
     async fn retry(&mut self, me: &Me, job: &str, why: &str, log: Option<BlobRef>, not_before: Instant) -> bool {
         let Some(held) = self.jobs.get_mut(job) else { return true };
         let _hold = self.shared.records.hold(log.iter().map(|log| log.sha256.as_str()));
-        let record = held.record.lost(&self.shared.config.node.name, why, log, clock::unix_ms());
+        let record = held.record.lost(&self.shared.config.node.name, why, log.clone(), clock::unix_ms());
         match self.shared.records.retry(&record).await {
             Ok(()) => {
                 self.shared.active.insert(record.clone());
@@ -245,7 +251,7 @@ impl State {
                 true
             }
             Err(StoreError::Conflict(_)) => {
-                self.has_ended(me, job);
+                self.has_ended(me, job, log);
                 true
             }
             Err(error) => {
@@ -256,9 +262,9 @@ impl State {
     }
 
     /// The store says that the job has ended: those who wait for it hear of the end that is stored.
-    fn has_ended(&mut self, me: &Me, job: &str) {
+    fn has_ended(&mut self, me: &Me, job: &str, log: Option<BlobRef>) {
         let failure = Failure::new("JobLost", "its record is gone");
-        self.end_job(me, job, Outcome::Failed(failure), None);
+        self.end_job(me, job, Outcome::Failed(failure), log);
     }
 
     /// Gives jobs whose time has come to the attached driver.
@@ -282,7 +288,7 @@ impl State {
             match self.shared.records.reassign(&record, attachment).await {
                 Ok(()) => {}
                 Err(StoreError::Conflict(1)) => {
-                    self.has_ended(me, &id);
+                    self.has_ended(me, &id, None);
                     continue;
                 }
                 // The driver attaches anew at this moment, or the store is away.

@@ -47,8 +47,11 @@ impl Records {
     /// The end of a context that the store does not hold as live: an earlier try was stored and its answer lost, or somebody deleted its
     /// record by hand, and then nothing else would free its name.
     pub async fn end_context_again(&self, context: &ContextRecord) -> Result<(), StoreError> {
+        if self.context(&context.id).await?.is_some_and(|stored| stored.state.has_ended()) {
+            return Ok(());
+        }
         let mut preconditions = vec![Precondition::Absent(keys::context_live(&context.id))];
-        let mut writes = vec![put(keys::context(&context.id), context)];
+        let mut writes = vec![put(keys::context(&context.id), context), Write::Delete(keys::attachment(&context.id))];
         let name_key = keys::context_name(&context.name);
         let name = self.get::<NameRecord>(&name_key).await?.filter(|name| name.record.context_id == context.id);
         if let Some(Versioned { version, .. }) = name {
